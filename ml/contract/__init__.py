@@ -1,0 +1,1 @@
+"""What everyone agrees on: columns, ids, errors, the manifest. Depends on nothing else of ours."""

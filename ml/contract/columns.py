@@ -1,0 +1,130 @@
+"""Names and types of every column that crosses a boundary. Instants are UTC, stored without a zone, in microseconds."""
+
+import pyarrow as pa
+
+INSTANT = pa.timestamp("us")
+
+RAW_INTERACTIONS = pa.schema(
+    {
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "event_type": pa.string(),
+        "occurred_at": INSTANT,
+        "event_id": pa.string(),
+        "quantity": pa.float64(),
+        "price": pa.float64(),
+        "order_id": pa.string(),
+        "session_id": pa.string(),
+        "request_id": pa.string(),
+        "received_at": INSTANT,
+        "excluded_because": pa.string(),
+        "source_row": pa.int64(),
+        "landed_on": pa.date32(),
+    }
+)
+"""As it came, dirt included. `excluded_because` holds the name of the mapping's rule that puts a row out of scope;
+`landed_on` is the partition: the day the row arrived."""
+
+RAW_IMPRESSIONS = pa.schema(
+    {
+        "request_id": pa.string(),
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "position": pa.int32(),
+        "shown_at": INSTANT,
+        "surface": pa.string(),
+        "bundle_version": pa.string(),
+        "propensity": pa.float64(),
+        "source": pa.string(),
+        "landed_on": pa.date32(),
+    }
+)
+
+RAW_ITEMS = pa.schema(
+    {
+        "item_id": pa.string(),
+        "title": pa.string(),
+        "category": pa.string(),
+        "sub_category": pa.string(),
+        "brand": pa.string(),
+        "seller_id": pa.string(),
+        "description": pa.string(),
+        "image_url": pa.string(),
+        "price": pa.float64(),
+        "created_at": INSTANT,
+        "is_active": pa.bool_(),
+        "stock": pa.int64(),
+        "region": pa.string(),
+    }
+)
+
+RAW_USERS = pa.schema({"user_id": pa.string(), "country": pa.string(), "segment": pa.string(), "signed_up_at": INSTANT})
+
+FCT_INTERACTIONS = pa.schema(
+    {
+        "event_id": pa.string(),
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "event_type": pa.string(),
+        "occurred_at": INSTANT,
+        "known_at": INSTANT,
+        "quantity": pa.float64(),
+        "price": pa.float64(),
+        "amount": pa.float64(),
+        "basket_id": pa.string(),
+        "event_weight": pa.float64(),
+        "event_date": pa.date32(),
+    }
+)
+"""Accepted events. `known_at` is when the shop's warehouse could first have known of the row (never before `occurred_at`);
+`basket_id` is the order, else the session; `amount` is quantity x price of a purchase, else null."""
+
+DIM_ITEMS = pa.schema([*RAW_ITEMS, pa.field("first_seen_at", INSTANT)])
+
+DIM_USERS = pa.schema([*RAW_USERS, pa.field("first_seen_at", INSTANT)])
+
+FEAT_ITEMS = pa.schema(
+    {
+        "cut_at": INSTANT,
+        "item_id": pa.string(),
+        "purchases_7d": pa.float64(),
+        "purchases_30d": pa.float64(),
+        "purchases_all": pa.float64(),
+        "buyers_30d": pa.float64(),
+        "buyers_all": pa.float64(),
+        "views_30d": pa.float64(),
+        "cart_adds_30d": pa.float64(),
+        "returns_all": pa.float64(),
+        "weight_decayed": pa.float64(),
+        "trending": pa.float64(),
+        "conversion_30d": pa.float64(),
+        "days_since_first_event": pa.float64(),
+        "days_since_last_purchase": pa.float64(),
+        "mean_price": pa.float64(),
+    }
+)
+"""One row per item per cut: what was known of the item just before `cut_at`."""
+
+FEAT_USERS = pa.schema(
+    {
+        "cut_at": INSTANT,
+        "user_id": pa.string(),
+        "events_all": pa.float64(),
+        "purchases_30d": pa.float64(),
+        "purchases_all": pa.float64(),
+        "views_30d": pa.float64(),
+        "cart_adds_30d": pa.float64(),
+        "orders_all": pa.float64(),
+        "distinct_items": pa.float64(),
+        "repeat_share": pa.float64(),
+        "conversion_30d": pa.float64(),
+        "mean_price": pa.float64(),
+        "days_since_first_event": pa.float64(),
+        "days_since_last_event": pa.float64(),
+        "favourite_category": pa.string(),
+    }
+)
+"""One row per user per cut: what was known of the user just before `cut_at`."""
+
+ITEM_FEATURES = tuple(name for name in FEAT_ITEMS.names if name not in ("cut_at", "item_id"))
+USER_FEATURES = tuple(name for name in FEAT_USERS.names if name not in ("cut_at", "user_id", "favourite_category"))

@@ -1,0 +1,51 @@
+"""Every error of Aisle's own. Each message says what was expected, what was received and the remedy.
+
+AisleError
+├── ContractError          a caller broke a stated promise (types, ranges, time zones)
+│   └── RecipeError        a recipe that cannot work
+├── DataError              the data cannot be used as it is
+│   ├── MappingError       the mapping file and the source do not fit
+│   └── LeakageError       something later looks ahead of its time
+├── BundleError            a release bundle is not what its manifest says
+├── ReleaseError           publishing, promoting or rolling back failed
+└── UnknownItemError       a request names an item the bundle does not hold
+"""
+
+
+class AisleError(Exception):
+    """Root of the tree: catching it catches everything Aisle raises on purpose."""
+
+
+class ContractError(AisleError, ValueError):
+    """A caller broke a stated promise."""
+
+
+class RecipeError(ContractError):
+    """A recipe's parts do not fit each other."""
+
+
+class DataError(AisleError):
+    """The data cannot be used as it is."""
+
+
+class MappingError(DataError):
+    """The mapping file and the source it describes do not fit."""
+
+
+class LeakageError(DataError):
+    """A row would show a model something it could not have known."""
+
+
+class BundleError(AisleError):
+    """A release bundle is incomplete, altered or of another format."""
+
+
+class ReleaseError(AisleError):
+    """Publishing, promoting or rolling back a release failed; what was live stays live."""
+
+
+class UnknownItemError(AisleError, KeyError):
+    """The bundle holds no such item."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])

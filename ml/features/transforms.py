@@ -1,0 +1,83 @@
+"""Fitted, saved and exactly invertible transforms of numbers."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.contract.errors import DataError
+from ml.contract.types import Floats, Seconds
+from ml.features.history import SECONDS_PER_DAY
+
+
+class ZScore(BaseModel):
+    """(log1p?)(x), centred and scaled; a missing value becomes 0, the mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: float
+    scale: float = Field(gt=0)
+    log: bool = False
+
+    @classmethod
+    def fit(cls, values: NDArray[np.floating], *, log: bool = False) -> Self:
+        known = values[np.isfinite(values)].astype(np.float64)
+        known = np.log1p(np.maximum(known, 0.0)) if log else known
+        if not len(known):
+            return cls(mean=0.0, scale=1.0, log=log)
+        return cls(mean=float(known.mean()), scale=float(known.std()) or 1.0, log=log)
+
+    def apply(self, values: NDArray[np.floating]) -> Floats:
+        x = np.log1p(np.maximum(values, 0.0)) if self.log else values
+        return np.nan_to_num((x - self.mean) / self.scale, nan=0.0).astype(np.float32)
+
+
+class TargetTransform(BaseModel):
+    """The rating head's target: clip to fitted percentiles, log1p, z-score. `inverse` gives original units back.
+
+    >>> t = TargetTransform.fit(np.array([1.0, 2.0, 4.0, 8.0]), clip=(0, 100))
+    >>> np.round(t.inverse(t.apply(np.array([1.0, 3.0, 99.0]))), 6).tolist()
+    [1.0, 3.0, 8.0]
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float = Field(description="Fitted lower clip, original units.")
+    high: float = Field(description="Fitted upper clip, original units.")
+    mean: float
+    scale: float = Field(gt=0)
+
+    @classmethod
+    def fit(cls, values: NDArray[np.floating], *, clip: tuple[float, float] = (1.0, 99.0)) -> Self:
+        """Fit on the known values; percentiles in percent.
+
+        Raises:
+            DataError: no value is known, or one is negative (log1p of money needs non-negative numbers).
+        """
+        known = values[np.isfinite(values)].astype(np.float64)
+        if not len(known) or known.min() < 0:
+            raise DataError(
+                "The target column needs at least one known value and none below zero. "
+                f"Received: {len(known)} known values, the least {known.min() if len(known) else 'absent'}. "
+                "Choose another `target_column` or set `model_type: retrieval`."
+            )
+        low, high = (float(bound) for bound in np.percentile(known, clip))
+        logged = np.log1p(np.clip(known, low, high))
+        return cls(low=low, high=high, mean=float(logged.mean()), scale=float(logged.std()) or 1.0)
+
+    def apply(self, values: NDArray[np.floating]) -> Floats:
+        return ((np.log1p(np.clip(values, self.low, self.high)) - self.mean) / self.scale).astype(np.float32)
+
+    def inverse(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.expm1(np.asarray(normalised, np.float64) * self.scale + self.mean)
+
+
+def cyclical_time(at: Seconds) -> Floats:
+    """Hour of day and day of week on circles: sin, cos, sin, cos. `[n] -> [n, 4]`."""
+    days = at / SECONDS_PER_DAY
+    # 1970-01-01 was a Thursday; Monday is day 0.
+    angles = np.stack([days % 1.0, ((days + 3) % 7.0) / 7.0], axis=1) * (2 * np.pi)
+    return np.stack(
+        [np.sin(angles[:, 0]), np.cos(angles[:, 0]), np.sin(angles[:, 1]), np.cos(angles[:, 1])], axis=1
+    ).astype(np.float32)
