@@ -7,6 +7,7 @@ AisleError
 │   ├── MappingError       the mapping file and the source do not fit
 │   └── LeakageError       something later looks ahead of its time
 ├── BundleError            a release bundle is not what its manifest says
+├── PlatformError          this process's settings and what it finds there do not fit
 ├── ReleaseError           publishing, promoting or rolling back failed
 └── UnknownItemError       a request names an item the bundle does not hold
 """
@@ -38,6 +39,10 @@ class LeakageError(DataError):
 
 class BundleError(AisleError):
     """A release bundle is incomplete, altered or of another format."""
+
+
+class PlatformError(AisleError):
+    """The settings of this process and what it finds in its home folder, or on its platform, do not fit."""
 
 
 class ReleaseError(AisleError):

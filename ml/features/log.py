@@ -1,7 +1,7 @@
 """The shop's events as columns of numbers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -54,6 +54,14 @@ class InteractionLog:
     def where(self, keep: NDArray[np.bool_] | NDArray[np.integer]) -> Self:
         """The events of a mask or of positions, in the order given."""
         return type(self)(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+
+    def with_user_rows(self, user_rows: Rows) -> Self:
+        """The same events of users numbered anew."""
+        return replace(self, user_rows=user_rows)
+
+    def with_item_rows(self, item_rows: Rows) -> Self:
+        """The same events in the rows of another catalogue, without those whose new row is -1."""
+        return replace(self, item_rows=item_rows).where(item_rows >= 0)
 
     def of_types(self, codes: Iterable[int]) -> Self:
         return self.where(np.isin(self.event_codes, list(codes)))

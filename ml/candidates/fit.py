@@ -1,0 +1,112 @@
+"""Source tables of one cut, from the events known before it."""
+
+import numpy as np
+from scipy import sparse
+
+from ml.candidates.settings import SourceSettings
+from ml.contract.types import Floats, Rows
+from ml.features.log import InteractionLog
+from ml.runtime.candidates import WEIGHT_OF_CODE, SourceTables, decay, strength
+from ml.runtime.neighbours import NeighbourTable
+from ml.runtime.popular import Popularity
+
+BLOCK = 1_024
+"""Items whose similarities are dense in memory at once."""
+
+
+def fit_sources(
+    log: InteractionLog, *, num_items: int, cut: int, interest_decay_days: float, settings: SourceSettings
+) -> SourceTables:
+    """Of a log that ends before `cut`."""
+    interest = interest_matrix(log, num_items=num_items, cut=cut, decay_days=interest_decay_days)
+    baskets = basket_matrix(log, num_items=num_items)
+    return SourceTables(
+        ease=ease(interest, settings=settings),
+        item_knn=cosine(interest, neighbours=settings.knn_neighbours, shrinkage=0.0),
+        bought_together=cosine(baskets, neighbours=settings.basket_neighbours, shrinkage=settings.basket_shrinkage),
+        popularity=popularity(log, num_items=num_items, cut=cut, decay_days=settings.popularity_decay_days),
+    )
+
+
+def interest_matrix(log: InteractionLog, *, num_items: int, cut: int, decay_days: float) -> sparse.csr_matrix:
+    """Who is interested in what, as `Interest` says it of one person. `[users with events, num_items]`"""
+    weights = WEIGHT_OF_CODE[log.event_codes] * decay(cut - log.occurred_at, decay_days)
+    users, rows = np.unique(log.user_rows, return_inverse=True)
+    summed = sparse.coo_matrix((weights, (rows, log.item_rows)), shape=(len(users), num_items)).tocsr()
+    summed.data = strength(np.maximum(summed.data, 0))
+    summed.eliminate_zeros()
+    return summed
+
+
+def basket_matrix(log: InteractionLog, *, num_items: int) -> sparse.csr_matrix:
+    """Which items lay in one basket. `[baskets of two items or more, num_items]`"""
+    known = log.where((log.basket_rows >= 0) & (WEIGHT_OF_CODE[log.event_codes] > 0))
+    baskets, rows = np.unique(known.basket_rows, return_inverse=True)
+    ones = np.ones(len(known), np.float32)
+    matrix = sparse.coo_matrix((ones, (rows, known.item_rows)), shape=(len(baskets), num_items)).tocsr()
+    matrix.data[:] = 1.0
+    return matrix[np.diff(matrix.indptr) > 1]
+
+
+def ease(interest: sparse.csr_matrix, *, settings: SourceSettings) -> NeighbourTable:
+    """Weights of EASE (Steck 2019, "Embarrassingly Shallow Autoencoders", eq. 8) over the most popular items."""
+    num_items = interest.shape[1]
+    support = np.asarray(interest.sum(axis=0)).ravel()
+    kept = np.sort(np.argsort(-support, kind="stable")[: settings.ease_max_items])
+    kept = kept[support[kept] > 0]
+    table = _empty(num_items, min(settings.ease_neighbours, max(len(kept), 1)))
+    if not len(kept):
+        return table
+    gram = (interest[:, kept].T @ interest[:, kept]).toarray().astype(np.float32)
+    gram[np.diag_indices_from(gram)] += settings.ease_l2
+    inverse = np.linalg.inv(gram)
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    strongest = _strongest(weights, np.abs(weights), table.rows.shape[1])
+    table.rows[kept] = kept[strongest]
+    table.weights[kept] = np.take_along_axis(weights, strongest, axis=1)
+    return table
+
+
+def cosine(matrix: sparse.csr_matrix, *, neighbours: int, shrinkage: float) -> NeighbourTable:
+    """Cosine of item columns, co-occurrence / (|a| |b| + shrinkage), the strongest kept; an item is not its own neighbour."""
+    num_items = matrix.shape[1]
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()).astype(np.float32)
+    table = _empty(num_items, min(neighbours, max(num_items - 1, 1)))
+    columns = matrix.tocsc()
+    for start in range(0, num_items, BLOCK):
+        block = slice(start, min(start + BLOCK, num_items))
+        together = (columns[:, block].T @ columns).toarray().astype(np.float32)
+        similar = together / (np.outer(norms[block], norms) + shrinkage + 1e-9)
+        similar[np.arange(len(similar)), np.arange(block.start, block.stop)] = 0.0
+        strongest = _strongest(similar, similar, table.rows.shape[1])
+        weights = np.take_along_axis(similar, strongest, axis=1)
+        table.rows[block] = np.where(weights > 0, strongest, -1)
+        table.weights[block] = np.maximum(weights, 0.0)
+    return table
+
+
+def popularity(log: InteractionLog, *, num_items: int, cut: int, decay_days: float) -> Popularity:
+    """Summed positive event weights, decayed and not."""
+    weights = np.maximum(WEIGHT_OF_CODE[log.event_codes], 0)
+
+    def summed(values: Floats) -> Floats:
+        return np.bincount(log.item_rows, values, num_items).astype(np.float32)
+
+    recent = summed(weights * decay(cut - log.occurred_at, decay_days))
+    all_time = summed(weights)
+    return Popularity(recent, all_time, recent / (all_time + 1))
+
+
+def _empty(num_items: int, neighbours: int) -> NeighbourTable:
+    return NeighbourTable(
+        np.full((num_items, neighbours), -1, np.int32), np.zeros((num_items, neighbours), np.float32)
+    )
+
+
+def _strongest(values: Floats, keys: Floats, k: int) -> Rows:
+    """Columns of the `k` largest keys per row, the largest first. `[rows, k]`"""
+    k = min(k, values.shape[1])
+    found = np.argpartition(-keys, k - 1, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(keys, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1).astype(np.int32)

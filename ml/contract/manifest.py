@@ -1,0 +1,95 @@
+"""What a release bundle says of itself. Its version is derived from everything it says, so no byte of it can change unseen."""
+
+import json
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ml.contract.errors import BundleError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+class FileEntry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size: int = Field(ge=0, description="Bytes.")
+
+
+class BundleFacts(BaseModel):
+    """Where a bundle comes from and what is in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cut_at: datetime = Field(description="Nothing later than this is in the bundle.")
+    data_start_at: datetime
+    created_at: datetime
+    code_version: str
+    dagster_run_id: str | None = None
+    num_items: int = Field(ge=1)
+    num_users: int = Field(ge=0)
+    dimension: int = Field(ge=1)
+    index_kind: str
+    index_recall: float = Field(ge=0, le=1, description="recall@k of the index against exact search, as measured.")
+
+
+class Manifest(BaseModel):
+    """The facts, and the hash of every file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    version: str
+    facts: BundleFacts
+    files: dict[str, FileEntry] = Field(description="By path inside the bundle, with forward slashes.")
+
+    @classmethod
+    def of(cls, facts: BundleFacts, files: dict[str, FileEntry]) -> Self:
+        return cls(version=_version(facts, files), facts=facts, files=files)
+
+    def write(self, folder: Path) -> None:
+        (folder / MANIFEST).write_text(self.model_dump_json(indent=1))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The manifest of a bundle folder.
+
+        Raises:
+            BundleError: there is none, it cannot be read, it is of another format, or it was altered.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise BundleError(f"Expected a release bundle with a {MANIFEST}. Received: {folder}, which has none.")
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise BundleError(f"{MANIFEST} of bundle {folder.name} cannot be read ({error}). {REMEDY}") from error
+        if manifest.format_version != FORMAT_VERSION:
+            raise BundleError(
+                f"{MANIFEST} of bundle {folder.name} must have format {FORMAT_VERSION}. "
+                f"Received: {manifest.format_version}. {REMEDY}"
+            )
+        if manifest.version != _version(manifest.facts, manifest.files):
+            raise BundleError(f"{MANIFEST} of bundle {folder.name} was altered after it was written. {REMEDY}")
+        return manifest
+
+
+REMEDY = "Re-materialise `candidate_bundle`, or pin AISLE_BUNDLE to an older version."
+
+
+def file_entry(path: Path) -> FileEntry:
+    with path.open("rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return FileEntry(sha256=digest.hexdigest(), size=path.stat().st_size)
+
+
+def _version(facts: BundleFacts, files: dict[str, FileEntry]) -> str:
+    said = {"facts": facts.model_dump(mode="json"), "files": {name: files[name].model_dump() for name in sorted(files)}}
+    return f"{facts.cut_at:%Y-%m-%d}-{sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]}"

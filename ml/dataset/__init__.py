@@ -1,0 +1,1 @@
+"""Examples to learn from, cut by time first. Knows nothing of any model."""

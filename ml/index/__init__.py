@@ -1,0 +1,1 @@
+"""Builds the index and judges it by exact search. Its use is in `ml.runtime.search`."""

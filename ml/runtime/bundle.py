@@ -1,0 +1,116 @@
+"""A release, opened: everything an answer needs, verified before any of it is parsed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ml.contract.errors import BundleError
+from ml.contract.manifest import MANIFEST, REMEDY, Manifest, file_entry
+from ml.contract.types import Floats, Rows
+from ml.features.tower_inputs import USER_ATTRIBUTES, TowerEncoder
+from ml.runtime.candidates import SourceTables
+from ml.runtime.items import ItemDisplay, ItemTable
+from ml.runtime.rank import Ranker
+from ml.runtime.search import Index, open_index
+from ml.runtime.settings import RequestSettings
+from ml.runtime.towers import OnnxTowers
+from ml.runtime.users import UserTable
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One consistent set of models and tables as of one cut. Never changed; a newer one replaces it whole."""
+
+    version: str
+    items: ItemTable
+    users: UserTable
+    encoder: TowerEncoder
+    towers: OnnxTowers
+    vectors: Floats
+    """`[num_items, dimension]` of the candidate tower."""
+    index: Index
+    sources: SourceTables
+    ranker: Ranker | None
+    """None while one is being learned: candidates come in the order of the blend, and the answer says so."""
+    settings: RequestSettings
+    manifest: Manifest | None = None
+    """None for one that was put together in memory, to train on or to judge."""
+
+    @cached_property
+    def tower_item_indexes(self) -> Rows:
+        return self.encoder.item_indexes(self.items.table["item_id"])
+
+    @cached_property
+    def tower_user_ids(self) -> Rows:
+        """`[num_users, 1 + attributes]`"""
+        return self.encoder.user_ids(self.users.table)
+
+    @property
+    def no_user_ids(self) -> Rows:
+        """Tower ids of a stranger."""
+        return np.zeros(1 + len(USER_ATTRIBUTES), np.int32)
+
+    def display(self, item_row: int) -> ItemDisplay:
+        return self.items.display(item_row)
+
+
+class Names:
+    """Where each part lies inside a bundle folder."""
+
+    ITEMS = "item_table.arrow"
+    USERS = "user_state.arrow"
+    VECTORS = "item_vectors.npy"
+    VOCABULARIES = "vocabularies"
+    INDEX = "index"
+    SOURCES = "candidate_sources"
+    RANKER = "ranker.txt"
+    SETTINGS = "request.json"
+    POPULAR = "popular.json"
+    SAVED_MODEL = "saved_model"
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle in a folder, after every file was compared with the manifest.
+
+    Raises:
+        BundleError: a file is missing, altered, cut short or was added; the message names it.
+    """
+    manifest = verified(folder)
+    vectors = np.load(folder / Names.VECTORS, allow_pickle=False)
+    return Bundle(
+        version=manifest.version,
+        items=ItemTable(_read_arrow(folder / Names.ITEMS)),
+        users=UserTable.load(folder / Names.USERS),
+        encoder=TowerEncoder.load(folder / Names.VOCABULARIES),
+        towers=OnnxTowers.open(folder),
+        vectors=vectors,
+        index=open_index(folder / Names.INDEX, vectors),
+        sources=SourceTables.load(folder / Names.SOURCES),
+        ranker=Ranker.load(folder / Names.RANKER),
+        settings=RequestSettings.load(folder / Names.SETTINGS),
+        manifest=manifest,
+    )
+
+
+def verified(folder: Path) -> Manifest:
+    """The manifest of a folder that holds exactly what the manifest lists."""
+    manifest = Manifest.read(folder)
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
+    for name in sorted(present ^ manifest.files.keys()):
+        problem = "is missing" if name in manifest.files else "was added"
+        raise BundleError(f"Bundle {manifest.version}: {name} {problem}. {REMEDY}")
+    for name, expected in manifest.files.items():
+        size = (folder / name).stat().st_size
+        if size != expected.size:
+            raise BundleError(f"Bundle {manifest.version}: {name} must have {expected.size} bytes. Received: {size}. {REMEDY}")
+        if file_entry(folder / name) != expected:
+            raise BundleError(f"Bundle {manifest.version} failed its checksum on {name}. {REMEDY}")
+    return manifest
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()

@@ -1,0 +1,122 @@
+"""The catalogue a bundle serves: ids, what to show, what to compute with."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml.contract.columns import ITEM_FEATURES
+from ml.contract.errors import UnknownItemError
+from ml.contract.types import Floats, Rows
+from ml.features.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ItemDisplay:
+    """What a shop shows of an item."""
+
+    item_id: str
+    title: str | None
+    category: str | None
+    price: float | None
+    image_url: str | None
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """Items in row order, one column per fact (columns of `DIM_ITEMS` and `ITEM_FEATURES`)."""
+
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @classmethod
+    def at_cut(cls, items: pa.Table, features: pa.Table, *, cut: datetime, final: bool) -> Self:
+        """The catalogue as known at `cut`.
+
+        Args:
+            items: `DIM_ITEMS`; its stock and activity are today's, so they count only when `final`.
+            features: rows of `FEAT_ITEMS` of that cut; items without one get zeros.
+        """
+        naive_cut = cut.astimezone(UTC).replace(tzinfo=None)
+        born = pc.min_element_wise(items["created_at"], items["first_seen_at"])
+        known = pc.fill_null(pc.less(born, pa.scalar(naive_cut, pa.timestamp("us"))), True)
+        items = items.filter(known).sort_by("item_id")
+        if not final:
+            items = items.set_column(
+                items.schema.get_field_index("is_active"), "is_active", pa.array(np.ones(len(items), bool))
+            ).set_column(items.schema.get_field_index("stock"), "stock", pa.nulls(len(items), pa.int64()))
+        rows = Vocabulary.of(features["item_id"].to_pylist()).rows(items["item_id"])
+        for name in ITEM_FEATURES:
+            column = features[name].fill_null(0.0).to_numpy()
+            values = np.where(rows >= 0, column[rows], 0.0) if len(column) else np.zeros(len(rows))
+            items = items.append_column(name, pa.array(values.astype(np.float32)))
+        return cls(items.combine_chunks())
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        ids = self.table["item_id"].combine_chunks()
+        return Vocabulary(ids.chunk(0) if isinstance(ids, pa.ChunkedArray) else ids)
+
+    @cached_property
+    def features(self) -> Floats:
+        """`[num_items, len(ITEM_FEATURES)]`"""
+        return np.stack([self.table[name].to_numpy() for name in ITEM_FEATURES], axis=1).astype(np.float32)
+
+    @cached_property
+    def price(self) -> Floats:
+        """Today's price, else the mean one paid; NaN where neither is known."""
+        listed = self.table["price"].fill_null(float("nan")).to_numpy()
+        paid = self.table["mean_price"].to_numpy()
+        return np.where(np.isfinite(listed), listed, np.where(paid > 0, paid, np.nan)).astype(np.float32)
+
+    @cached_property
+    def available(self) -> NDArray[np.bool_]:
+        """May be shown: active and not out of stock (an unknown stock counts as in stock)."""
+        active = self.table["is_active"].fill_null(True).to_numpy()
+        return np.asarray(active & (self.table["stock"].fill_null(1).to_numpy() > 0))
+
+    @cached_property
+    def categories(self) -> Rows:
+        return self._codes("category")
+
+    @cached_property
+    def sub_categories(self) -> Rows:
+        return self._codes("sub_category")
+
+    @cached_property
+    def brands(self) -> Rows:
+        return self._codes("brand")
+
+    def row(self, item_id: str) -> int:
+        """Row of an item.
+
+        Raises:
+            UnknownItemError: the catalogue does not hold it.
+        """
+        row = self.vocabulary.row(item_id)
+        if row < 0:
+            raise UnknownItemError(
+                f"Expected an item of this bundle's catalogue ({len(self)} items). Received: {item_id!r}. "
+                "A new item becomes known with the next `item_vectors` and `candidate_bundle`."
+            )
+        return row
+
+    def display(self, row: int) -> ItemDisplay:
+        def of(name: str) -> str | None:
+            return self.table[name][row].as_py()
+
+        price = float(self.price[row])
+        return ItemDisplay(
+            str(of("item_id")), of("title"), of("category"), price if np.isfinite(price) else None, of("image_url")
+        )
+
+    def _codes(self, name: str) -> Rows:
+        column = self.table[name]
+        return Vocabulary.fit(pc.unique(column).to_pylist()).rows(column)

@@ -1,0 +1,133 @@
+"""Nearest items by inner product. One contract; the approximate index is judged by the exact one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from ml.contract.errors import BundleError, ContractError
+from ml.contract.types import Floats, Rows
+
+MAX_RESULTS = 10_000
+
+
+class Index(Protocol):
+    """Finds the items whose vectors have the largest inner product with a query's."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        """Item rows and scores `[num_queries, min(k, num_items)]`, best first."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+def checked(queries: Floats, k: int, *, num_items: int, dimension: int) -> int:
+    """The number of results to ask for. Native code corrupts memory on what this refuses."""
+    if queries.ndim != 2 or queries.shape[1] != dimension or queries.dtype != np.float32:
+        raise ContractError(
+            f"Queries must be float32 [num_queries, {dimension}]. Received: {queries.dtype} {list(queries.shape)}."
+        )
+    if not 1 <= k <= MAX_RESULTS:
+        raise ContractError(f"`k` must be between 1 and {MAX_RESULTS}. Received: {k}.")
+    return min(k, num_items)
+
+
+@dataclass(frozen=True)
+class ExactIndex:
+    """Every vector looked at. The right choice for small catalogues and the only one without a ScaNN wheel."""
+
+    vectors: Floats
+    """`[num_items, dimension]`"""
+
+    @property
+    def kind(self) -> str:
+        return "exact"
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        k = checked(queries, k, num_items=len(self.vectors), dimension=self.vectors.shape[1])
+        scores = queries @ self.vectors.T
+        top = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        found = np.take_along_axis(scores, top, axis=1)
+        order = np.lexsort((top, -found), axis=1)  # equal scores: lower row first, so that runs agree
+        return np.take_along_axis(top, order, axis=1).astype(np.int32), np.take_along_axis(found, order, axis=1)
+
+    def save(self, folder: Path) -> None:
+        _describe(folder, kind=self.kind)
+
+    @classmethod
+    def load(cls, _folder: Path, vectors: Floats) -> Self:
+        return cls(np.ascontiguousarray(vectors))
+
+
+@dataclass(frozen=True)
+class ScannIndex:
+    """Partitioned, quantised, re-scored search (Guo et al. 2020, "Accelerating Large-Scale Inference with Anisotropic
+    Vector Quantization"), through the `scann` wheel."""
+
+    searcher: Any
+    num_items: int
+    dimension: int
+    leaves_to_search: int
+    reorder: int
+
+    @property
+    def kind(self) -> str:
+        return "scann"
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        k = checked(queries, k, num_items=self.num_items, dimension=self.dimension)
+        rows, scores = self.searcher.search_batched(
+            queries,
+            final_num_neighbors=k,
+            pre_reorder_num_neighbors=max(self.reorder, k),
+            leaves_to_search=self.leaves_to_search,
+        )
+        return rows.astype(np.int32), scores.astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        _describe(
+            folder,
+            kind=self.kind,
+            num_items=self.num_items,
+            dimension=self.dimension,
+            leaves_to_search=self.leaves_to_search,
+            reorder=self.reorder,
+        )
+        (folder / "scann").mkdir()
+        self.searcher.serialize(str(folder / "scann"), relative_path=True)  # absolute paths cannot be moved
+
+    @classmethod
+    def load(cls, folder: Path, vectors: Floats) -> Self:
+        from scann.scann_ops.py import scann_ops_pybind
+
+        described = _description(folder)
+        if (described["num_items"], described["dimension"]) != vectors.shape:
+            raise BundleError(
+                f"The index was built over {described['num_items']} x {described['dimension']} vectors, the bundle holds "
+                f"{list(vectors.shape)}. Re-materialise `ann_index` and `candidate_bundle`."
+            )
+        searcher = scann_ops_pybind.load_searcher(str(folder / "scann"))
+        return cls(searcher, *vectors.shape, described["leaves_to_search"], described["reorder"])
+
+
+def open_index(folder: Path, vectors: Floats) -> Index:
+    """The index saved in a folder, over the same vectors it was built from."""
+    kind = _description(folder)["kind"]
+    if kind not in ("exact", "scann"):
+        raise BundleError(f"Index kind must be exact or scann. Received: {kind!r}. Upgrade Aisle or re-materialise.")
+    return (ExactIndex if kind == "exact" else ScannIndex).load(folder, vectors)
+
+
+def _describe(folder: Path, **facts: str | int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.json").write_text(json.dumps(facts, indent=1))
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads((folder / "index.json").read_text())
+    return described

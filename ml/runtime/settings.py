@@ -1,0 +1,25 @@
+"""What of the recipe the request path needs."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.runtime.candidates import CandidateSettings
+from ml.runtime.rules import Rules
+
+
+class RequestSettings(BaseModel):
+    """Travels in the bundle as `request.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidates: CandidateSettings = Field(default_factory=CandidateSettings)
+    rules: Rules = Field(default_factory=Rules)
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls.model_validate_json(path.read_bytes())

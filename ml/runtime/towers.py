@@ -1,0 +1,94 @@
+"""The towers and the rating head as a request runs them: ONNX graphs, one core, no TensorFlow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ml.contract.errors import BundleError
+from ml.contract.types import Floats
+from ml.features.tower_inputs import CandidateInputs, QueryInputs
+
+QUERY_TOWER = "query_tower.onnx"
+CANDIDATE_TOWER = "candidate_tower.onnx"
+RATING_HEAD = "rating_head.onnx"
+
+
+@dataclass(frozen=True)
+class HeadPredictions:
+    """What the rating head says of pairs of a query and a candidate. Arrays `[num_pairs]`; NaN where the model has no head."""
+
+    value: Floats
+    """Target column, original units."""
+    value_normalized: Floats
+    """Target column as the head learned it: centred and scaled."""
+    conversion: Floats
+    """Probability that an interaction with the item is a purchase."""
+
+    @classmethod
+    def unknown(cls, num_pairs: int) -> Self:
+        missing = np.full(num_pairs, np.nan, np.float32)
+        return cls(missing, missing, missing)
+
+
+@dataclass(frozen=True)
+class OnnxTowers:
+    """Both towers and, where the model was trained to rate, the rating head."""
+
+    query_tower: ort.InferenceSession
+    candidate_tower: ort.InferenceSession
+    rating_head: ort.InferenceSession | None
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Of the graphs in `folder`; `rating_head.onnx` may be absent (`model_type: retrieval`).
+
+        Raises:
+            BundleError: a tower is absent.
+        """
+        rating_head = folder / RATING_HEAD
+        return cls(
+            query_tower=_session(folder / QUERY_TOWER),
+            candidate_tower=_session(folder / CANDIDATE_TOWER),
+            rating_head=_session(rating_head) if rating_head.exists() else None,
+        )
+
+    def query(self, inputs: QueryInputs) -> Floats:
+        """Unit vectors of moments of users `[b, d]`."""
+        feeds = {
+            "ids": inputs.ids,
+            "history_items": inputs.history_items,
+            "history_events": inputs.history_events,
+            "history_ages": inputs.history_ages,
+            "context": inputs.context,
+        }
+        return _run(self.query_tower, ["vector"], feeds)[0]
+
+    def candidates(self, inputs: CandidateInputs) -> Floats:
+        """Unit vectors of items `[n, d]`."""
+        return _run(self.candidate_tower, ["vector"], {"ids": inputs.ids, "numbers": inputs.numbers})[0]
+
+    def rate(self, query: Floats, candidates: Floats) -> HeadPredictions:
+        """Predictions for one query `[d]` with each of its candidates `[m, d]`."""
+        if self.rating_head is None:
+            return HeadPredictions.unknown(len(candidates))
+        names = ["value", "value_normalized", "conversion"]
+        return HeadPredictions(*_run(self.rating_head, names, {"query": query[None, :], "candidates": candidates}))
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    if not path.exists():
+        raise BundleError(f"Expected {path.name} in {path.parent}. Received: no such file. Export the retriever again.")
+    options = ort.SessionOptions()
+    # One request, one core: a thread pool costs more to wake than these graphs take, and spinning steals from other requests.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: ort.InferenceSession, outputs: list[str], feeds: dict[str, NDArray[np.generic]]) -> list[Floats]:
+    found: list[Floats] = session.run(outputs, feeds)
+    return found
