@@ -1,51 +1,31 @@
-"""A bundle in memory, as it would have been at some instant of the past or is at the latest one."""
+"""The tables of a bundle as they would have been at some instant, and the bundle in memory they make with given models."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from ml.candidates.fit import fit_sources
+from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
 from ml.contract.types import Rows
 from ml.dataset.training_data import TrainingData
-from ml.features.tower_inputs import TowerEncoder
+from ml.features.log import InteractionLog
 from ml.runtime.bundle import Bundle
 from ml.runtime.items import ItemTable
-from ml.runtime.rank import Ranker
 from ml.runtime.search import ExactIndex
 from ml.runtime.settings import RequestSettings
-from ml.runtime.towers import OnnxTowers
 from ml.runtime.users import UserTable
 
 
-@dataclass(frozen=True)
-class Models:
-    """The learned parts, which stay the same while tables move on."""
-
-    encoder: TowerEncoder
-    towers: OnnxTowers
-    ranker: Ranker | None = None
-
-
 def bundle_at(
-    data: TrainingData,
-    cut_at: datetime,
-    *,
-    models: Models,
-    settings: RequestSettings,
-    source_settings: SourceSettings,
+    data: TrainingData, cut_at: datetime, *, models: Models, settings: RequestSettings, source_settings: SourceSettings
 ) -> Bundle:
     """Models with the tables of `cut_at`: only what was known before it. Search is exact."""
-    cut = int(cut_at.timestamp())
-    items = ItemTable.at_cut(data.items, data.item_features_at(cut_at), cut=cut_at, final=cut_at == data.cut_at)
-    log = data.log.before(cut)
-    log = log.with_item_rows(catalogue_rows(data, items)[log.item_rows])
-    vectors = models.towers.candidates(models.encoder.candidates(items.table))
+    items = catalogue_at(data, cut_at)
+    log = log_at(data, cut_at, items)
+    vectors = models.item_vectors(items)
     return Bundle(
         version=f"in-memory-{cut_at:%Y-%m-%d}",
         items=items,
-        users=UserTable.at_cut(log, data.users, data.user_features_at(cut_at), user_ids=data.user_ids),
+        users=users_at(data, cut_at, log),
         encoder=models.encoder,
         towers=models.towers,
         vectors=vectors,
@@ -53,7 +33,7 @@ def bundle_at(
         sources=fit_sources(
             log,
             num_items=len(items),
-            cut=cut,
+            cut=int(cut_at.timestamp()),
             interest_decay_days=settings.candidates.interest_decay_days,
             settings=source_settings,
         ),
@@ -62,8 +42,21 @@ def bundle_at(
     )
 
 
-def catalogue_rows(data: TrainingData, items: ItemTable) -> Rows:
-    """Row in a catalogue of each item of the training data `[len(data.item_ids)]`, -1 where it is not in it."""
-    rows = np.full(len(data.item_ids), -1, np.int32)
-    rows[data.item_ids.rows(items.table["item_id"])] = np.arange(len(items), dtype=np.int32)
-    return rows
+def catalogue_at(data: TrainingData, cut_at: datetime) -> ItemTable:
+    return ItemTable.at_cut(data.items, data.item_features_at(cut_at), cut=cut_at, final=cut_at == data.cut_at)
+
+
+def users_at(data: TrainingData, cut_at: datetime, log: InteractionLog) -> UserTable:
+    """Of a log as `log_at` gives it."""
+    return UserTable.at_cut(log, data.users, data.user_features_at(cut_at), user_ids=data.user_ids)
+
+
+def log_at(data: TrainingData, cut_at: datetime, items: ItemTable) -> InteractionLog:
+    """What was known before `cut_at`, in the rows of a catalogue."""
+    return in_catalogue(data, items).before(int(cut_at.timestamp()))
+
+
+def in_catalogue(data: TrainingData, items: ItemTable) -> InteractionLog:
+    """All events, the future included, in the rows of a catalogue; those of items outside it are left out."""
+    rows: Rows = items.vocabulary.rows(data.item_ids.ids)
+    return data.log.with_item_rows(rows[data.log.item_rows])

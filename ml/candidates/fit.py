@@ -99,9 +99,7 @@ def popularity(log: InteractionLog, *, num_items: int, cut: int, decay_days: flo
 
 
 def _empty(num_items: int, neighbours: int) -> NeighbourTable:
-    return NeighbourTable(
-        np.full((num_items, neighbours), -1, np.int32), np.zeros((num_items, neighbours), np.float32)
-    )
+    return NeighbourTable(np.full((num_items, neighbours), -1, np.int32), np.zeros((num_items, neighbours), np.float32))
 
 
 def _strongest(values: Floats, keys: Floats, k: int) -> Rows:

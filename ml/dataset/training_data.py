@@ -38,6 +38,14 @@ class TrainingData:
         return Vocabulary.fit(self.users["user_id"].to_pylist())
 
     @cached_property
+    def items_by_row(self) -> pa.Table:
+        return self.items.sort_by("item_id")
+
+    @cached_property
+    def users_by_row(self) -> pa.Table:
+        return self.users.sort_by("user_id")
+
+    @cached_property
     def log(self) -> InteractionLog:
         """All events, in the rows of `user_ids` and `item_ids`."""
         return InteractionLog.from_table(self.interactions, users=self.user_ids, items=self.item_ids)

@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 class RankerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weeks: int = Field(5, ge=2, le=26, description="Weeks of examples, all later than the base towers; the newest stops training.")
     max_users_per_week: int = Field(1_500, ge=10, description="Users drawn per week.")
     negatives_per_user: int = Field(250, ge=10, description="Candidates without a goal kept per user, drawn at random.")
     num_leaves: int = Field(31, ge=2, le=1_024)
@@ -16,5 +15,7 @@ class RankerSettings(BaseModel):
     feature_fraction: float = Field(0.6, gt=0, le=1)
     l2: float = Field(5.0, ge=0)
     truncation: int = Field(50, ge=1, description="Lambdarank looks at pairs with one of so many first places.")
-    patience: int = Field(40, ge=1, description="Trees without a better NDCG@10 on the newest week before training stops.")
+    patience: int = Field(
+        40, ge=1, description="Trees without a better NDCG@10 on the newest week before training stops."
+    )
     seed: int = Field(7, ge=0)

@@ -39,7 +39,7 @@ def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) 
     if len(weeks) < 2:
         raise DataError(
             f"The ranker needs at least two weeks with goals among the candidates. Received: {len(weeks)}. "
-            "Land more days, or lower `ranker.weeks`."
+            "Land more days, or lower `split.ranker_weeks`."
         )
     learned, newest = RankingExamples.joined(weeks[:-1]), weeks[-1]
     stopped = lightgbm.train(

@@ -105,7 +105,9 @@ def verified(folder: Path) -> Manifest:
     for name, expected in manifest.files.items():
         size = (folder / name).stat().st_size
         if size != expected.size:
-            raise BundleError(f"Bundle {manifest.version}: {name} must have {expected.size} bytes. Received: {size}. {REMEDY}")
+            raise BundleError(
+                f"Bundle {manifest.version}: {name} must have {expected.size} bytes. Received: {size}. {REMEDY}"
+            )
         if file_entry(folder / name) != expected:
             raise BundleError(f"Bundle {manifest.version} failed its checksum on {name}. {REMEDY}")
     return manifest

@@ -182,7 +182,9 @@ def _joined(
         "popular": popularity.recent[rows],
         "trending": popularity.trending[rows],
     }
-    columns = [dense[name] if name in dense else scored[name].at(rows) if name in scored else _zeros(rows) for name in SOURCES]
+    columns = [
+        dense[name] if name in dense else scored[name].at(rows) if name in scored else _zeros(rows) for name in SOURCES
+    ]
     proposed = [np.isin(rows, proposals[name]) if name in proposals else _zeros(rows) > 0 for name in SOURCES]
     return Candidates(rows, np.stack(columns, axis=1).astype(np.float32), np.stack(proposed, axis=1))
 

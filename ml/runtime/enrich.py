@@ -58,7 +58,13 @@ FEATURES: tuple[str, ...] = (
 
 
 def features_of(
-    candidates: Candidates, *, history: History, user_features: Floats, items: ItemTable, heads: HeadPredictions, at: int
+    candidates: Candidates,
+    *,
+    history: History,
+    user_features: Floats,
+    items: ItemTable,
+    heads: HeadPredictions,
+    at: int,
 ) -> Floats:
     """One row per candidate, one column per name in `FEATURES`. `[num_candidates, len(FEATURES)]`, NaN is "unknown"."""
     rows = candidates.rows
@@ -202,5 +208,3 @@ def _ranks(scores: Floats) -> Floats:
 
 def _repeated(values: Floats, times: int) -> Floats:
     return np.broadcast_to(values, (times, len(values)))
-
-

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.contract.errors import ContractError
 from ml.contract.types import Floats, Rows
@@ -11,7 +12,7 @@ from ml.runtime.bundle import Bundle
 from ml.runtime.candidates import SOURCES, Candidates, home_candidates, product_candidates
 from ml.runtime.enrich import features_of
 from ml.runtime.rank import blended
-from ml.runtime.requests import HomeRequest, ProductRequest, RankedItem, RankedList, Request
+from ml.runtime.requests import MAX_LIMIT, HomeRequest, ProductRequest, RankedItem, RankedList, Request
 from ml.runtime.rules import allowed_items, limited_per_category
 from ml.runtime.users import KnownUser
 
@@ -37,8 +38,10 @@ def recommend(bundle: Bundle, request: Request, *, state: History | None = None,
     if not len(history):
         return _popular_list(bundle, request)
     candidates, features = ranking_inputs(bundle, user, history, at=at, exclude=request.exclude)
-    scores = bundle.ranker.scores(features)
-    return _list(bundle, request, candidates, scores, allowed=allowed_items(bundle.items, exclude=request.exclude))
+    allowed = allowed_items(bundle.items, exclude=request.exclude)
+    if bundle.ranker is None:
+        return _list(bundle, request, candidates, blended(candidates), allowed=allowed, degraded=("ranker",))
+    return _list(bundle, request, candidates, bundle.ranker.scores(features), allowed=allowed)
 
 
 def ranking_inputs(
@@ -85,55 +88,56 @@ def _product_list(bundle: Bundle, request: ProductRequest) -> RankedList:
 
 def _popular_list(bundle: Bundle, request: HomeRequest) -> RankedList:
     allowed = allowed_items(bundle.items, exclude=request.exclude)
-    rows = bundle.sources.popularity.first(request.limit * 4, allowed)
-    ordered = limited_per_category(rows, bundle.items.categories, limit=bundle.settings.rules.max_per_category_in_top_10)
-    return RankedList(
-        items=_fillers(bundle, ordered[: request.limit], after=0), bundle_version=bundle.version, personalised=False
-    )
+    rows = bundle.sources.popularity.first(MAX_LIMIT, allowed)
+    rows = _ruled(bundle, rows, rows)[: request.limit]
+    return RankedList(items=_popular_items(bundle, rows, after=0), bundle_version=bundle.version, personalised=False)
 
 
 def _list(
-    bundle: Bundle, request: Request, candidates: Candidates, scores: Floats, *, allowed: np.ndarray
-) -> RankedList:
-    order = np.lexsort((candidates.rows, -scores))  # equal scores by row: caches and snapshots rely on a stable order
-    position_of = {int(candidates.rows[i]): int(i) for i in order}
-    ranked = limited_per_category(
-        candidates.rows[order], bundle.items.categories, limit=bundle.settings.rules.max_per_category_in_top_10
-    )[: request.limit]
-    shares = candidates.shares
-    items = tuple(
-        _ranked_item(bundle, int(row), position, candidates, shares, float(scores[position_of[int(row)]]), position_of)
-        for position, row in enumerate(ranked, start=1)
-    )
-    missing = request.limit - len(items)
-    if missing:
-        unseen = allowed.copy()
-        unseen[ranked] = False
-        items += _fillers(bundle, bundle.sources.popularity.first(missing, unseen), after=len(items))
-    return RankedList(items=items, bundle_version=bundle.version, personalised=True)
-
-
-def _ranked_item(
     bundle: Bundle,
-    row: int,
-    position: int,
+    request: Request,
     candidates: Candidates,
-    shares: Floats,
-    score: float,
-    position_of: dict[int, int],
-) -> RankedItem:
-    at = position_of[row]
-    proposed = {
-        source: round(float(share), 4)
-        for source, share, by in zip(SOURCES, shares[at], candidates.proposed[at], strict=True)
-        if by
-    }
-    return RankedItem(
-        bundle.items.vocabulary.id(row), row, score, position, max(proposed, key=proposed.__getitem__), proposed
+    scores: Floats,
+    *,
+    allowed: NDArray[np.bool_],
+    degraded: tuple[str, ...] = (),
+) -> RankedList:
+    order = np.lexsort((candidates.rows, -scores)).astype(np.int32)  # equal scores by row: caches and snapshots rely on a stable order
+    order = _ruled(bundle, order, candidates.rows[order])[: request.limit]
+    rows, shares = candidates.rows[order], candidates.shares[order]
+    items = tuple(
+        RankedItem(bundle.items.vocabulary.id(int(row)), int(row), float(score), position, _loudest(heard), heard)
+        for position, (row, score, heard) in enumerate(
+            zip(rows, scores[order], map(_heard, shares, candidates.proposed[order]), strict=True), start=1
+        )
+    )
+    unseen = allowed.copy()
+    unseen[rows] = False
+    fillers = bundle.sources.popularity.first(request.limit - len(items), unseen)
+    return RankedList(
+        items=items + _popular_items(bundle, fillers, after=len(items)),
+        bundle_version=bundle.version,
+        personalised=True,
+        degraded=degraded,
     )
 
 
-def _fillers(bundle: Bundle, rows: Rows, *, after: int) -> tuple[RankedItem, ...]:
+def _ruled(bundle: Bundle, order: Rows, rows: Rows) -> Rows:
+    """`order`, with those moved back of whose category there are too many."""
+    limit = bundle.settings.rules.max_per_category_in_top_10
+    return order[limited_per_category(bundle.items.categories[rows], limit=limit)]
+
+
+def _heard(shares: Floats, proposed: NDArray[np.bool_]) -> dict[str, float]:
+    """The sources that proposed an item, each with its share."""
+    return {SOURCES[source]: round(float(shares[source]), 4) for source in np.flatnonzero(proposed)}
+
+
+def _loudest(heard: dict[str, float]) -> str:
+    return max(heard, key=heard.__getitem__)
+
+
+def _popular_items(bundle: Bundle, rows: Rows, *, after: int) -> tuple[RankedItem, ...]:
     """Popular items to complete a list; scored 0, because nothing personal speaks for them."""
     return tuple(
         RankedItem(bundle.items.vocabulary.id(int(row)), int(row), 0.0, position, "popular", {"popular": 1.0})

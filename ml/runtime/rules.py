@@ -1,5 +1,7 @@
 """What the shop forbids or limits, on every path."""
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,18 +32,21 @@ def allowed_items(items: ItemTable, *, exclude: frozenset[str]) -> NDArray[np.bo
     return allowed
 
 
-def limited_per_category(ranked: Rows, categories: Rows, *, limit: int | None) -> Rows:
-    """The same items, those over the limit moved behind the tenth place. Items without a category are never moved."""
+def limited_per_category(categories: Rows, *, limit: int | None) -> Rows:
+    """A new order of a ranked list, as positions in it `[n]`: those over the limit move behind the tenth place.
+
+    Args:
+        categories: `[n]` of the ranked items; one without a category (-1) is never moved.
+    """
     if limit is None:
-        return ranked
-    taken: dict[int, int] = {}
+        return np.arange(len(categories), dtype=np.int32)
+    taken: Counter[int] = Counter()
     first: list[int] = []
     later: list[int] = []
-    for row, category in zip(ranked.tolist(), categories[ranked].tolist(), strict=True):
-        full = category >= 0 and taken.get(category, 0) >= limit
-        if full or len(first) == TOP:
-            later.append(row)
+    for position, category in enumerate(categories.tolist()):
+        if len(first) == TOP or (category >= 0 and taken[category] >= limit):
+            later.append(position)
         else:
-            first.append(row)
-            taken[category] = taken.get(category, 0) + 1
+            first.append(position)
+            taken[category] += 1
     return np.array(first + later, np.int32)

@@ -106,13 +106,14 @@ class ScannIndex:
         from scann.scann_ops.py import scann_ops_pybind
 
         described = _description(folder)
-        if (described["num_items"], described["dimension"]) != vectors.shape:
+        num_items, dimension = described["num_items"], described["dimension"]
+        if (num_items, dimension) != vectors.shape:
             raise BundleError(
-                f"The index was built over {described['num_items']} x {described['dimension']} vectors, the bundle holds "
+                f"The index was built over {num_items} x {dimension} vectors, the bundle holds "
                 f"{list(vectors.shape)}. Re-materialise `ann_index` and `candidate_bundle`."
             )
         searcher = scann_ops_pybind.load_searcher(str(folder / "scann"))
-        return cls(searcher, *vectors.shape, described["leaves_to_search"], described["reorder"])
+        return cls(searcher, num_items, dimension, described["leaves_to_search"], described["reorder"])
 
 
 def open_index(folder: Path, vectors: Floats) -> Index:

@@ -102,4 +102,3 @@ class UserTable:
 
 
 _HISTORY = ("item_rows", "event_codes", "occurred_at", "quantity")
-

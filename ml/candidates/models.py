@@ -1,0 +1,69 @@
+"""The learned parts of a bundle, as training leaves them on disk."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from ml.contract.types import Floats
+from ml.features.tower_inputs import TowerEncoder
+from ml.runtime.bundle import Names
+from ml.runtime.items import ItemTable
+from ml.runtime.rank import Ranker
+from ml.runtime.towers import OnnxTowers
+from ml.runtime.users import UserTable
+
+
+@dataclass(frozen=True)
+class Models:
+    """The learned parts, which stay the same while tables move on."""
+
+    encoder: TowerEncoder
+    towers: OnnxTowers
+    ranker: Ranker | None = None
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Towers and vocabularies as `export_retriever` wrote them."""
+        return cls(TowerEncoder.load(folder / Names.VOCABULARIES), OnnxTowers.open(folder))
+
+    def item_vectors(self, items: ItemTable) -> Floats:
+        return self.towers.candidates(self.encoder.candidates(items.table))
+
+    def user_vectors(self, users: UserTable, items: ItemTable, *, at: int) -> Floats:
+        """Query vectors of all known users at one instant `[num_users, dimension]`."""
+        inputs = self.encoder.queries(
+            self.encoder.user_ids(users.table),
+            users.histories,
+            np.arange(len(users), dtype=np.int32),
+            np.full(len(users), at, np.int64),
+            item_indexes=self.encoder.item_indexes(items.table["item_id"]),
+        )
+        return self.towers.query(inputs)
+
+
+@dataclass(frozen=True)
+class StoredRetriever:
+    """Both stages of a trained retriever, exported; needs no TensorFlow to be used."""
+
+    folder: Path
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(folder)
+
+    @property
+    def final_folder(self) -> Path:
+        return self.folder / "final"
+
+    @cached_property
+    def base(self) -> Models:
+        """Learned before the ranker's first week: its scores there are as honest as those of tomorrow."""
+        return Models.open(self.folder / "base")
+
+    @cached_property
+    def final(self) -> Models:
+        """Carried on to the end of the training window: what is served."""
+        return Models.open(self.final_folder)

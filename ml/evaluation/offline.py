@@ -1,0 +1,122 @@
+"""Judges a bundle on days it has not seen: its own request path, its own models, the tables of the day before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from ml.candidates.assemble import bundle_at, in_catalogue
+from ml.candidates.models import Models
+from ml.candidates.settings import SourceSettings
+from ml.contract.events import EventType
+from ml.contract.types import Rows
+from ml.dataset.goals import Goals, goal_event, goals_between
+from ml.dataset.split import TimeSplit
+from ml.dataset.training_data import TrainingData
+from ml.evaluation.baselines import Past, standard_baselines
+from ml.evaluation.head_metrics import HeadMetrics, of_numbers, of_probabilities
+from ml.evaluation.replay import Replay, replay
+from ml.evaluation.report import OURS, EvaluationReport, EvaluationSettings, Latency
+from ml.evaluation.scoring import EvaluationContext, evaluate
+from ml.features.history import Histories
+from ml.features.log import InteractionLog
+from ml.index.planner import IndexSettings, build_index
+from ml.runtime.bundle import Bundle
+
+MAX_RATED_EVENTS = 5_000
+"""Events of the test window whose value the rating head is asked for, the first ones."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The held-out window and everything a bundle may know when it starts."""
+
+    data: TrainingData
+    split: TimeSplit
+    sources: SourceSettings
+    index: IndexSettings
+    settings: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def starts_at(self) -> datetime:
+        return datetime.fromtimestamp(self.split.test.start, UTC)
+
+    def twin_of(self, bundle: Bundle) -> Bundle:
+        """The same models with the tables of the instant the window starts: what would have been live that morning."""
+        models = Models(bundle.encoder, bundle.towers, bundle.ranker)
+        twin = bundle_at(
+            self.data, self.starts_at, models=models, settings=bundle.settings, source_settings=self.sources
+        )
+        queries = models.user_vectors(twin.users, twin.items, at=self.split.test.start)
+        kind = self.index.model_copy(update={"kind": bundle.index.kind})
+        return replace(twin, version=bundle.version, index=build_index(twin.vectors, queries, settings=kind).index)
+
+    def goals(self, bundle: Bundle) -> Goals:
+        """What users went on to buy in the window."""
+        log = in_catalogue(self.data, bundle.items)
+        window = self.split.test
+        return goals_between(log, window.start, window.end, event_type=goal_event(self.data.log))
+
+
+def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | None = None) -> EvaluationReport:
+    """Replays `bundle` and its rivals (a champion, say) over the held-out window, beside the standard baselines."""
+    twin = exam.twin_of(bundle)
+    goals = exam.goals(twin)
+    ours = _replayed(twin, goals, exam)
+    past = Past.at(
+        exam.split.test.start,
+        in_catalogue(exam.data, twin.items),
+        user_rows=goals.user_rows,
+        recommendable=twin.items.available,
+    )
+    systems = {OURS: ours.recommended, **standard_baselines(past, k=exam.settings.depth)}
+    for name, rival in (rivals or {}).items():
+        systems[name] = _replayed(exam.twin_of(rival), goals, exam).recommended
+    context = EvaluationContext(
+        bundle_version=bundle.version,
+        past=past,
+        item_categories=twin.items.categories,
+        test_until=datetime.fromtimestamp(exam.split.test.end, UTC),
+        heads=judge_heads(twin, exam),
+        candidates=ours.candidates,
+        latency=Latency.of(ours.seconds) if len(goals) else None,
+    )
+    return evaluate(systems, ours.relevant, context, exam.settings)
+
+
+def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
+    """The rating head on events of the window, each seen from just before it happened."""
+    window = exam.split.test
+    log = in_catalogue(exam.data, twin.items)
+    events = log.between(window.start, window.end)
+    events = events.where(np.arange(min(len(events), MAX_RATED_EVENTS)))
+    if twin.towers.rating_head is None or not len(events):
+        return ()
+    value, conversion = _rated(twin, exam, log, events)
+    bought = events.event_codes == EventType.PURCHASE.code
+    priced = np.isfinite(events.amount)
+    return (
+        of_numbers("value", "test", value[priced], events.amount[priced]),
+        of_probabilities("conversion", "test", conversion, bought),
+    )
+
+
+def _rated(twin: Bundle, exam: Exam, log: InteractionLog, events: InteractionLog) -> tuple[Rows, Rows]:
+    """Predicted value in original units and probability of a purchase, of each event `[num_events]`."""
+    encoder = twin.encoder
+    inputs = encoder.queries(
+        encoder.user_ids(exam.data.users_by_row),
+        Histories.of(log, num_users=len(exam.data.user_ids)),
+        events.user_rows,
+        events.occurred_at,
+        item_indexes=twin.tower_item_indexes,
+    )
+    queries = twin.towers.query(inputs)
+    pairs = zip(queries, twin.vectors[events.item_rows], strict=True)
+    rated = [twin.towers.rate(query, vector[None, :]) for query, vector in pairs]
+    return np.concatenate([r.value for r in rated]), np.concatenate([r.conversion for r in rated])
+
+
+def _replayed(twin: Bundle, goals: Goals, exam: Exam) -> Replay:
+    return replay(twin, goals, user_ids=exam.data.user_ids, now=exam.starts_at, k=exam.settings.depth)

@@ -1,0 +1,1 @@
+"""Recipes as data, and what is done with many of them."""

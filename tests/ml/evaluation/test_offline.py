@@ -1,0 +1,73 @@
+"""The judge on a world whose right answers are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml.candidates.models import Models
+from ml.candidates.settings import SourceSettings
+from ml.dataset.split import SplitSettings, TimeSplit
+from ml.dataset.training_data import TrainingData
+from ml.evaluation.offline import Exam, judge_offline
+from ml.index.planner import IndexSettings
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest
+from tests import world
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return world.training_data()
+
+
+@pytest.fixture(scope="module")
+def exam(data) -> Exam:
+    split = TimeSplit.at(world.CUT, SplitSettings(ranker_weeks=world.WEEKS))
+    return Exam(data, split, SourceSettings(), IndexSettings())
+
+
+@pytest.fixture(scope="module")
+def summary(bundle, exam):
+    return judge_offline(bundle, exam).summary
+
+
+def test_personal_lists_are_surely_better_than_the_popular_one(summary):
+    assert summary.comparison("ndcg@10", baseline="popular_7d").verdict == "better"
+
+
+def test_candidates_hold_nearly_everything_people_buy(summary):
+    found = {each.source: each.recall for each in summary.candidates}
+    assert found["any"] == pytest.approx(1.0)
+    assert found["repurchase"] < found["any"]
+
+
+def test_a_bundle_is_as_good_as_itself(bundle, exam):
+    report = judge_offline(bundle, exam, rivals={"champion": bundle})
+    np.testing.assert_array_equal(report.per_user.of("ndcg@10"), report.per_user.of("ndcg@10", system="champion"))
+
+
+def test_the_judged_twin_knows_nothing_of_the_window(bundle, exam, data):
+    """The future is rewritten; the lists given before it must not change."""
+    inside = np.asarray(data.interactions["occurred_at"]) >= np.datetime64(exam.starts_at.replace(tzinfo=None))
+    past_only = replace(data, interactions=data.interactions.filter(~inside))
+    informed, ignorant = (replace(exam, data=each).twin_of(bundle) for each in (data, past_only))
+    for user in range(0, world.NUM_USERS, 7):
+        request = HomeRequest(user_id=world.user_id(user), limit=20)
+        assert recommend(informed, request, now=exam.starts_at) == recommend(ignorant, request, now=exam.starts_at)
+
+
+def test_a_ranker_of_shuffled_labels_loses_against_the_real_one(bundle, exam):
+    rng = np.random.default_rng(0)
+    lines = bundle.ranker.text.splitlines()
+    shuffled = [
+        "leaf_value=" + " ".join(rng.permutation(line.split("=")[1].split()))
+        if line.startswith("leaf_value=")
+        else line
+        for line in lines
+    ]
+    ranker = type(bundle.ranker)("\n".join(shuffled))
+    models = Models(bundle.encoder, bundle.towers, ranker)
+    report = judge_offline(replace(bundle, ranker=models.ranker), exam, rivals={"champion": bundle})
+    ours, champion = report.per_user.of("ndcg@10"), report.per_user.of("ndcg@10", system="champion")
+    assert np.nanmean(ours) < np.nanmean(champion)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from ml.contract.errors import BundleError, DataError
+from ml.ranking.examples import RankingExamples
+from ml.ranking.train import train_ranker
+from ml.runtime.enrich import FEATURES
+from ml.runtime.rank import Ranker
+from tests import world
+
+REQUESTS, CANDIDATES = 40, 30
+SIGNAL = FEATURES.index("score_ease")
+
+
+def week(seed: int, *, shuffled: bool = False) -> RankingExamples:
+    """The item with the highest `score_ease` of each request is the one bought."""
+    rng = np.random.default_rng(seed)
+    features = rng.random((REQUESTS, CANDIDATES, len(FEATURES))).astype(np.float32)
+    bought = features[:, :, SIGNAL].argmax(axis=1)
+    if shuffled:
+        bought = rng.integers(0, CANDIDATES, REQUESTS)
+    labels = np.zeros((REQUESTS, CANDIDATES), np.int32)
+    labels[np.arange(REQUESTS), bought] = 1
+    sizes = np.full(REQUESTS, CANDIDATES, np.int32)
+    return RankingExamples(features.reshape(-1, len(FEATURES)), labels.ravel(), sizes)
+
+
+def test_the_ranker_finds_the_feature_that_decides():
+    trained = train_ranker([week(seed) for seed in range(4)], settings=world.RANKER)
+    unseen = week(99)
+    scores = trained.ranker.scores(unseen.features).reshape(REQUESTS, CANDIDATES)
+    found = (scores.argmax(axis=1) == unseen.labels.reshape(REQUESTS, CANDIDATES).argmax(axis=1)).mean()
+    assert found > 15 / CANDIDATES  # fifteen times what chance finds
+    assert max(trained.ranker.importances().items(), key=lambda item: item[1])[0] == "score_ease"
+
+
+def test_labels_drawn_at_random_teach_nothing():
+    learned = train_ranker([week(seed) for seed in range(4)], settings=world.RANKER)
+    random = train_ranker([week(seed, shuffled=True) for seed in range(4)], settings=world.RANKER)
+    assert random.validation_ndcg < 0.5 * learned.validation_ndcg
+
+
+def test_training_twice_gives_the_same_ranker():
+    weeks = [week(seed) for seed in range(3)]
+    assert train_ranker(weeks, settings=world.RANKER).ranker.text == train_ranker(weeks, settings=world.RANKER).ranker.text
+
+
+def test_one_week_is_not_enough_to_know_when_to_stop():
+    with pytest.raises(DataError, match="at least two weeks"):
+        train_ranker([week(0)], settings=world.RANKER)
+
+
+def test_a_ranker_of_other_features_is_refused(tmp_path):
+    trained = train_ranker([week(seed) for seed in range(2)], settings=world.RANKER)
+    (tmp_path / "ranker.txt").write_text(trained.ranker.text.replace("score_ease", "score_other"))
+    with pytest.raises(BundleError, match="are not this version's"):
+        Ranker.load(tmp_path / "ranker.txt")

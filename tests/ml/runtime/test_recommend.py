@@ -1,0 +1,127 @@
+"""The request path in a world whose right answers are known."""
+
+import dataclasses
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from ml.contract.errors import ContractError, UnknownItemError
+from ml.contract.events import EventType
+from ml.features.history import History
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest, ProductRequest
+from ml.runtime.rules import limited_per_category
+from tests import world
+
+NOW = world.CUT + timedelta(hours=10)
+SOLD_OUT = world.item_id(world.NUM_ITEMS - 1)
+
+
+def ids(answer) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
+def category(item_id: str) -> int:
+    return world.category_of(int(item_id[1:]))
+
+
+@pytest.mark.parametrize("user", range(8))
+def test_a_known_user_gets_items_of_their_taste_first(bundle, user):
+    answer = recommend(bundle, HomeRequest(user_id=world.user_id(user), limit=5), now=NOW)
+    assert answer.personalised
+    assert {category(item) for item in ids(answer)} == {world.taste_of(user)}
+
+
+def test_a_stranger_gets_the_popular_list_marked_as_such(bundle):
+    answer = recommend(bundle, HomeRequest(user_id="nobody", limit=10), now=NOW)
+    assert not answer.personalised
+    assert {item.source for item in answer.items} == {"popular"}
+    popularity = bundle.sources.popularity.recent[[item.item_row for item in answer.items]]
+    assert (np.diff(popularity) <= 0).all()
+
+
+@pytest.mark.parametrize("limit", [1, 12, 39])
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda limit: HomeRequest(user_id=world.user_id(1), limit=limit),
+        lambda limit: HomeRequest(limit=limit),
+        lambda limit: ProductRequest(item_id=world.item_id(0), limit=limit - 1 or 1),
+    ],
+)
+def test_a_list_is_filled_with_distinct_available_items(bundle, limit, request_of):
+    asked = request_of(limit)
+    answer = recommend(bundle, asked, now=NOW)
+    assert len(set(ids(answer))) == len(answer.items) == asked.limit
+    assert SOLD_OUT not in ids(answer)
+    assert [item.position for item in answer.items] == list(range(1, asked.limit + 1))
+
+
+def test_excluded_items_never_return(bundle):
+    request = HomeRequest(user_id=world.user_id(1), limit=10)
+    banned = frozenset(ids(recommend(bundle, request, now=NOW)))
+    again = recommend(bundle, dataclasses.replace(request, exclude=banned), now=NOW)
+    assert not banned & set(ids(again))
+    assert len(again.items) == 10
+
+
+def test_a_product_page_shows_its_kind_and_never_itself(bundle):
+    answer = recommend(bundle, ProductRequest(item_id=world.item_id(2), limit=5), now=NOW)
+    assert world.item_id(2) not in ids(answer)
+    assert {category(item) for item in ids(answer)} == {2}
+
+
+def test_an_item_outside_the_catalogue_is_refused_by_name(bundle):
+    with pytest.raises(UnknownItemError, match="Received: 'nothing'"):
+        recommend(bundle, ProductRequest(item_id="nothing"), now=NOW)
+
+
+def test_what_a_stranger_just_did_makes_the_list_personal(bundle):
+    liked = bundle.items.row(world.item_id(3))
+    at = int(NOW.timestamp()) - 60
+    state = History(
+        np.array([liked], np.int32), np.array([EventType.VIEW.code], np.int8), np.array([at]), np.ones(1, np.float32)
+    )
+    answer = recommend(bundle, HomeRequest(limit=4), state=state, now=NOW)
+    assert answer.personalised
+    assert category(ids(answer)[0]) == 3
+
+
+def test_the_order_follows_the_scores_and_is_the_same_every_time(bundle):
+    request = HomeRequest(user_id=world.user_id(5), limit=20)
+    answer = recommend(bundle, request, now=NOW)
+    proposed = [item.score for item in answer.items if item.source != "popular" or item.score]
+    assert proposed == sorted(proposed, reverse=True)
+    assert answer == recommend(bundle, request, now=NOW)
+
+
+def test_without_a_ranker_the_answer_says_so(bundle):
+    unranked = dataclasses.replace(bundle, ranker=None)
+    answer = recommend(unranked, HomeRequest(user_id=world.user_id(0), limit=5), now=NOW)
+    assert answer.degraded == ("ranker",)
+    assert {category(item) for item in ids(answer)} == {0}
+
+
+def test_an_instant_without_a_time_zone_is_refused(bundle):
+    with pytest.raises(ContractError, match="must carry a time zone"):
+        recommend(bundle, HomeRequest(), now=datetime(2026, 3, 1))
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+def test_a_limit_out_of_range_is_refused(limit):
+    with pytest.raises(ContractError, match=f"between 1 and 100. Received: {limit}"):
+        HomeRequest(limit=limit)
+
+
+def test_at_most_so_many_of_a_category_stand_among_the_first_ten():
+    categories = np.array([0] * 8 + [1] * 8 + [-1] * 4, np.int32)
+    order = limited_per_category(categories, limit=3)
+    first = categories[order[:10]]
+    assert sorted(order) == list(range(20))
+    assert (first == 0).sum() == 3 == (first == 1).sum()
+    assert (first == -1).sum() == 4
+
+
+def test_a_limit_no_catalogue_can_meet_still_gives_the_whole_list():
+    assert sorted(limited_per_category(np.zeros(20, np.int32), limit=1)) == list(range(20))
