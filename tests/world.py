@@ -77,7 +77,7 @@ def bundle_folder(parent: Path, *, seed: int = 0) -> BundleFolder:
     ranker = train_ranker(weeks, settings=RANKER).ranker
     learned = Models(base.encoder, base.towers, ranker)
     bundle = bundle_at(data, CUT, models=learned, settings=request, source_settings=sources)
-    return write_bundle(bundle, towers, parent / "bundles", facts=facts(len(bundle.items), len(bundle.users)))
+    return write_bundle(bundle, [towers], parent / "bundles", facts=facts(len(bundle.items), len(bundle.users)))
 
 
 def facts(num_items: int, num_users: int) -> BundleFacts:

@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-import pyarrow as pa
 
 from ml.contract.errors import ContractError
+from ml.contract.files import sync, sync_tree
 from ml.contract.manifest import MANIFEST, BundleFacts, Manifest, file_entry
 from ml.runtime.bundle import Bundle, Names
 
@@ -23,12 +25,28 @@ class BundleFolder:
     path: Path
     version: str
 
+    def save(self, folder: Path) -> None:
+        """Where it is, not what it holds: a bundle lies in one place only."""
+        (folder / "bundle.json").write_text(json.dumps({"path": str(self.path.absolute()), "version": self.version}))
 
-def write_bundle(bundle: Bundle, towers_folder: Path, parent: Path, *, facts: BundleFacts) -> BundleFolder:
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        said = json.loads((folder / "bundle.json").read_text())
+        return cls(Path(said["path"]), said["version"])
+
+    def summary(self) -> dict[str, str | int | float]:
+        """The manifest's facts and the size on disk."""
+        manifest = Manifest.read(self.path)
+        size = sum(entry.size for entry in manifest.files.values())
+        facts = {name: value for name, value in manifest.facts.model_dump(mode="json").items() if value is not None}
+        return {"version": self.version, "bundle_mb": round(size / 1e6, 2), "files": len(manifest.files), **facts}
+
+
+def write_bundle(bundle: Bundle, prepared: Sequence[Path], parent: Path, *, facts: BundleFacts) -> BundleFolder:
     """Write `bundle` as `parent/<version>`; a bundle already there with that version is the same, byte for byte.
 
     Args:
-        towers_folder: what `export_retriever` wrote: ONNX graphs, vocabularies, SavedModel.
+        prepared: folders whose files go in as they are: what `export_retriever` wrote, the drift reference.
     """
     if bundle.ranker is None:
         raise ContractError("A bundle to be released needs a ranker. Received: none. Train one with `ml.ranking`.")
@@ -36,16 +54,17 @@ def write_bundle(bundle: Bundle, towers_folder: Path, parent: Path, *, facts: Bu
     draft = parent / f".draft-{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        shutil.copytree(towers_folder, draft)
+        for folder in prepared:
+            shutil.copytree(folder, draft, dirs_exist_ok=True)
         _write_parts(bundle, draft)
         manifest = Manifest.of(facts, {_name(draft, path): file_entry(path) for path in _files(draft)})
         manifest.write(draft)
         final = parent / manifest.version
         if final.exists():
             return BundleFolder(final, manifest.version)
-        _flush(draft)
+        sync_tree(draft)
         draft.rename(final)
-        _sync(parent)
+        sync(parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return BundleFolder(final, manifest.version)
@@ -53,8 +72,7 @@ def write_bundle(bundle: Bundle, towers_folder: Path, parent: Path, *, facts: Bu
 
 def _write_parts(bundle: Bundle, folder: Path) -> None:
     assert bundle.ranker is not None
-    with pa.OSFile(str(folder / Names.ITEMS), "wb") as sink, pa.ipc.new_file(sink, bundle.items.table.schema) as writer:
-        writer.write_table(bundle.items.table)
+    bundle.items.save(folder / Names.ITEMS)
     bundle.users.save(folder / Names.USERS)
     np.save(folder / Names.VECTORS, bundle.vectors)
     bundle.index.save(folder / Names.INDEX)
@@ -71,18 +89,3 @@ def _files(folder: Path) -> list[Path]:
 
 def _name(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _flush(folder: Path) -> None:
-    """Bytes first, then names: after a power cut the folder is whole or not there."""
-    for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

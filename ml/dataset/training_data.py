@@ -1,8 +1,9 @@
 """The snapshot one training run sees: marts as they were, frozen, so that every later number can be redone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -55,11 +56,37 @@ class TrainingData:
         first: datetime = pc.min(self.interactions["occurred_at"]).as_py()
         return first.replace(tzinfo=UTC)
 
+    def as_of(self, cut_at: datetime) -> Self:
+        """The snapshot as it would have been taken at an earlier cut: events that were known, the rest unchanged."""
+        until = pa.scalar(cut_at.astimezone(UTC).replace(tzinfo=None), pa.timestamp("us"))
+        known = pc.and_(pc.less(self.interactions["occurred_at"], until), pc.less(self.interactions["known_at"], until))
+        return replace(self, interactions=self.interactions.filter(known), cut_at=cut_at)
+
     def item_features_at(self, cut: datetime) -> pa.Table:
         return _at(self.item_features, cut)
 
     def user_features_at(self, cut: datetime) -> pa.Table:
         return _at(self.user_features, cut)
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever any value in any table does."""
+        hashed = sha256(self.cut_at.isoformat().encode())
+        for name in TABLES:
+            for column in getattr(self, name).combine_chunks().itercolumns():
+                for buffer in (buffer for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None):
+                    hashed.update(buffer)
+        return hashed.hexdigest()[:16]
+
+    def summary(self) -> dict[str, int | str]:
+        return {
+            "dagster/row_count": len(self.interactions),
+            "events": len(self.interactions),
+            "items": len(self.items),
+            "users": len(self.users),
+            "from": self.start_at.isoformat(),
+            "until": self.cut_at.isoformat(),
+        }
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from ml.candidates.assemble import bundle_at, in_catalogue
 from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
 from ml.contract.events import EventType
-from ml.contract.types import Rows
+from ml.contract.types import Floats
 from ml.dataset.goals import Goals, goal_event, goals_between
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
@@ -102,7 +102,7 @@ def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
     )
 
 
-def _rated(twin: Bundle, exam: Exam, log: InteractionLog, events: InteractionLog) -> tuple[Rows, Rows]:
+def _rated(twin: Bundle, exam: Exam, log: InteractionLog, events: InteractionLog) -> tuple[Floats, Floats]:
     """Predicted value in original units and probability of a purchase, of each event `[num_events]`."""
     encoder = twin.encoder
     inputs = encoder.queries(

@@ -17,7 +17,9 @@ class IndexSettings(BaseModel):
 
     kind: Literal["auto", "exact", "scann"] = Field("auto", description="`auto`: by catalogue size and platform.")
     exact_below: int = Field(
-        20_000, ge=1, description="Catalogues smaller than this are searched exactly: about 0.1 ms, no approximation to pay for."
+        20_000,
+        ge=1,
+        description="Catalogues smaller than this are searched exactly: about 0.1 ms, no approximation to pay for.",
     )
     k: int = Field(100, ge=1, le=1_000, description="Recall is measured among so many nearest items.")
     min_recall: float = Field(0.95, gt=0, le=1)
@@ -78,10 +80,19 @@ def build_index(vectors: Floats, queries: Floats, *, settings: IndexSettings) ->
     best = 0.0
     for share, reorder in _EFFORTS:
         effort = max(int(leaves * share), 1)
-        index = ScannIndex(searcher, *vectors.shape, effort, max(reorder, settings.k))
+        index = ScannIndex(searcher, len(vectors), vectors.shape[1], effort, max(reorder, settings.k))
         found = recall(index.search(queries, settings.k)[0], truth)
         if found >= settings.min_recall:
-            report = _report("scann", found, vectors, queries, settings, leaves=leaves, leaves_to_search=effort, reorder=index.reorder)
+            report = _report(
+                "scann",
+                found,
+                vectors,
+                queries,
+                settings,
+                leaves=leaves,
+                leaves_to_search=effort,
+                reorder=index.reorder,
+            )
             return BuiltIndex(index, vectors, report)
         best = max(best, found)
     raise DataError(

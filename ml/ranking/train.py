@@ -1,7 +1,10 @@
 """Trains the ranker."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from ml.contract.errors import DataError
 from ml.ranking.examples import RankingExamples
@@ -20,6 +23,23 @@ class TrainedRanker:
     """NDCG@10 over the newest week's candidates while it was still unseen."""
     num_requests: int
     num_rows: int
+
+    def save(self, folder: Path) -> None:
+        self.ranker.save(folder / "ranker.txt")
+        (folder / "facts.json").write_text(json.dumps({name: getattr(self, name) for name in _FACTS}, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(Ranker.load(folder / "ranker.txt"), **json.loads((folder / "facts.json").read_text()))
+
+    def summary(self) -> dict[str, int | float | str]:
+        """The facts, and what the trees look at most."""
+        first = sorted(self.ranker.importances().items(), key=lambda item: -item[1])[:10]
+        told = ", ".join(f"{name} {gain:.0%}" for name, gain in first)
+        return {**{name: getattr(self, name) for name in _FACTS}, "most_important_features": told}
+
+
+_FACTS = ("num_trees", "validation_ndcg", "num_requests", "num_rows")
 
 
 def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) -> TrainedRanker:

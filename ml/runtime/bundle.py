@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from ml.contract.errors import BundleError
 from ml.contract.manifest import MANIFEST, REMEDY, Manifest, file_entry
@@ -82,7 +81,7 @@ def open_bundle(folder: Path) -> Bundle:
     vectors = np.load(folder / Names.VECTORS, allow_pickle=False)
     return Bundle(
         version=manifest.version,
-        items=ItemTable(_read_arrow(folder / Names.ITEMS)),
+        items=ItemTable.load(folder / Names.ITEMS),
         users=UserTable.load(folder / Names.USERS),
         encoder=TowerEncoder.load(folder / Names.VOCABULARIES),
         towers=OnnxTowers.open(folder),
@@ -111,8 +110,3 @@ def verified(folder: Path) -> Manifest:
         if file_entry(folder / name) != expected:
             raise BundleError(f"Bundle {manifest.version} failed its checksum on {name}. {REMEDY}")
     return manifest
-
-
-def _read_arrow(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()

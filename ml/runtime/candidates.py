@@ -53,6 +53,11 @@ class SourceTables:
             getattr(self, name).save(folder / f"{name}.npz")
         self.popularity.save(folder / "popularity.npz")
 
+    def summary(self) -> dict[str, int | float]:
+        """Items with at least one neighbour, by source."""
+        linked = {f"items_with_{name}": int((getattr(self, name).rows[:, 0] >= 0).sum()) for name in _NEIGHBOURS}
+        return {"items": len(self.popularity.recent), **linked}
+
     @classmethod
     def load(cls, folder: Path) -> Self:
         tables = {name: NeighbourTable.load(folder / f"{name}.npz") for name in _NEIGHBOURS}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -58,6 +59,16 @@ class ItemTable:
             values = np.where(rows >= 0, column[rows], 0.0) if len(column) else np.zeros(len(rows))
             items = items.append_column(name, pa.array(values.astype(np.float32)))
         return cls(items.combine_chunks())
+
+    def save(self, path: Path) -> None:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Memory-mapped: columns nobody asks for stay on disk."""
+        with pa.memory_map(str(path)) as source:
+            return cls(pa.ipc.open_file(source).read_all())
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

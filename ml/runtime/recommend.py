@@ -102,7 +102,9 @@ def _list(
     allowed: NDArray[np.bool_],
     degraded: tuple[str, ...] = (),
 ) -> RankedList:
-    order = np.lexsort((candidates.rows, -scores)).astype(np.int32)  # equal scores by row: caches and snapshots rely on a stable order
+    order = np.lexsort((candidates.rows, -scores)).astype(
+        np.int32
+    )  # equal scores by row: caches and snapshots rely on a stable order
     order = _ruled(bundle, order, candidates.rows[order])[: request.limit]
     rows, shares = candidates.rows[order], candidates.shares[order]
     items = tuple(
@@ -117,7 +119,7 @@ def _list(
     return RankedList(
         items=items + _popular_items(bundle, fillers, after=len(items)),
         bundle_version=bundle.version,
-        personalised=True,
+        personalised=isinstance(request, HomeRequest),  # a product page is the same for everybody
         degraded=degraded,
     )
 

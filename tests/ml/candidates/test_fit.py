@@ -77,7 +77,12 @@ def test_recent_popularity_decays_and_returns_do_not_count_against_it():
 
 
 def test_what_was_returned_is_no_longer_an_interest():
-    events = log((0, 0, EventType.VIEW, 1, 0), (0, 0, EventType.RETURN, 0, 0), (0, 1, EventType.PURCHASE, 0, 0), (1, 1, EventType.VIEW, 0, 1))
+    events = log(
+        (0, 0, EventType.VIEW, 1, 0),
+        (0, 0, EventType.RETURN, 0, 0),
+        (0, 1, EventType.PURCHASE, 0, 0),
+        (1, 1, EventType.VIEW, 0, 1),
+    )
     tables = fit_sources(events, num_items=2, cut=CUT, interest_decay_days=60, settings=SourceSettings())
     assert (tables.item_knn.rows == -1).all()
 

@@ -42,7 +42,9 @@ def test_labels_drawn_at_random_teach_nothing():
 
 def test_training_twice_gives_the_same_ranker():
     weeks = [week(seed) for seed in range(3)]
-    assert train_ranker(weeks, settings=world.RANKER).ranker.text == train_ranker(weeks, settings=world.RANKER).ranker.text
+    assert (
+        train_ranker(weeks, settings=world.RANKER).ranker.text == train_ranker(weeks, settings=world.RANKER).ranker.text
+    )
 
 
 def test_one_week_is_not_enough_to_know_when_to_stop():

@@ -84,10 +84,10 @@ def test_a_failed_write_leaves_nothing_behind(bundle, written_bundle, tmp_path, 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(write, "_flush", fail)
+    monkeypatch.setattr(write, "sync_tree", fail)
     with pytest.raises(OSError, match="disk full"):
         write.write_bundle(
-            bundle, _towers(written_bundle.path, tmp_path), tmp_path / "bundles", facts=world.facts(40, 60)
+            bundle, [_towers(written_bundle.path, tmp_path)], tmp_path / "bundles", facts=world.facts(40, 60)
         )
     assert list((tmp_path / "bundles").iterdir()) == []
 

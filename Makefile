@@ -1,0 +1,43 @@
+# `make` alone lists the commands. Python: the first of these that is new enough, or `make PYTHON=/path/to/python3.12 ...`.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+SETUP = @test -n "$(PYTHON)" || { \
+	echo "Python 3.11 or newer is missing. On Debian: apt-get update && apt-get install -y python3 python3-venv"; exit 1; }; \
+	$(PYTHON) tools/setup.py
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check dev serve bench
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: ## Install everything into .venv from the hash-locked requirements
+	$(SETUP) platform
+
+demo: ## Raw events of a demo shop to personalised lists over HTTP; the second time it reuses what is there
+	$(SETUP) platform
+	@$(BIN)/aisle demo
+
+test: ## Run the tests
+	$(SETUP) dev
+	@$(BIN)/python -m pytest
+
+check: ## Lint, formatting, types and import arrows
+	$(SETUP) dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+dev: ## Dagster, the service and MLflow in this terminal; Ctrl-C stops all of them
+	$(SETUP) platform
+	@exec $(BIN)/aisle dev
+
+serve: ## Answer requests from the live release, and nothing else
+	$(SETUP) serve
+	@exec $(BIN)/uvicorn --factory serving.app:create_app --port $${AISLE_SERVICE_PORT:-8000}
+
+bench: ## Measure what the README claims, one script a claim
+	$(SETUP) dev
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -1,0 +1,24 @@
+"""The order in which examples are seen."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def batches(num_examples: int, *, batch_size: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
+    """Positions of examples, `[batch_size]` at a time, each at most once an epoch.
+
+    The order is an exact shuffle and depends on (seed, epoch) alone, so a resumed run sees what the killed one would have seen.
+    All batches are equally large (one compiled step fits all): the rest, fewer than one batch, waits for another epoch's order.
+    Fewer examples than `batch_size` make one batch of them all.
+    """
+    order = np.random.default_rng((seed, epoch)).permutation(num_examples)
+    size = min(batch_size, num_examples)
+    for start in range(0, num_examples - size + 1, max(size, 1)):
+        yield order[start : start + size]
+
+
+def num_batches(num_examples: int, *, batch_size: int) -> int:
+    """Batches of one epoch."""
+    return num_examples // min(batch_size, num_examples) if num_examples else 0

@@ -1,0 +1,109 @@
+"""A report as one page that needs nothing else: HTML with its pictures inside, and a Markdown twin."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.evaluation import labels, plots
+from ml.evaluation.report import OURS, Comparison, Summary
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class SliceLine:
+    """One slice as the page tells it: ours against the best baseline there; None where nobody was judged."""
+
+    name: str
+    meaning: str
+    num_users: int
+    num_pairs: int
+    ours: str
+    theirs: str
+    comparison: Comparison | None
+
+
+def html_page(summary: Summary) -> str:
+    """The whole report; self-contained, no script, no request to anywhere."""
+    metrics = (summary.settings.primary_metric, summary.settings.deep_recall)
+    pictures = {
+        "bars": _data_uri(plots.bars_with_intervals(summary, metrics)),
+        "curve": _data_uri(plots.recall_curve(summary)),
+        "slices": _data_uri(plots.slices_dots(summary, summary.settings.primary_metric)),
+    }
+    return _rendered("report.html.j2", summary, pictures)
+
+
+def markdown_page(summary: Summary) -> str:
+    """The same numbers without the pictures: for run metadata and a terminal."""
+    return _rendered("report.md.j2", summary, {})
+
+
+def write_pages(summary: Summary, folder: Path) -> tuple[Path, Path]:
+    """Writes `report.html` and `report.md`; where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    html, markdown = folder / "report.html", folder / "report.md"
+    html.write_text(html_page(summary), encoding="utf-8")
+    markdown.write_text(markdown_page(summary), encoding="utf-8")
+    return html, markdown
+
+
+def slice_lines(summary: Summary, metric: str) -> list[SliceLine]:
+    """Every slice, empty ones included: a slice nobody is in is a finding too."""
+    lines = []
+    for part in summary.slices:
+        best = summary.best_baseline(metric, slice_name=part.name)
+        ours = labels.with_interval(summary.value(metric, slice_name=part.name))
+        theirs = labels.UNDEFINED
+        if best is not None:
+            value = labels.with_interval(summary.value(metric, system=best, slice_name=part.name))
+            theirs = f"{value} {labels.system_label(best)}"
+        comparison = best and summary.comparison(metric, baseline=best, slice_name=part.name)
+        lines.append(
+            SliceLine(
+                labels.slice_label(part.name),
+                part.meaning,
+                part.num_users,
+                part.num_pairs,
+                ours,
+                theirs,
+                comparison or None,
+            )
+        )
+    return lines
+
+
+def _rendered(template: str, summary: Summary, pictures: dict[str, str]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "number": labels.number,
+        "interval": labels.with_interval,
+        "system": labels.system_label,
+        "metric": labels.metric_label,
+    }
+    primary = summary.settings.primary_metric
+    return environment.get_template(template).render(
+        summary=summary,
+        ours=OURS,
+        headline=labels.headline(summary),
+        against_champion=labels.against_champion(summary),
+        pictures=pictures,
+        primary=primary,
+        slices=slice_lines(summary, primary),
+        metrics=list(dict.fromkeys(score.metric for score in summary.scores if score.slice == "all")),
+        coverage={(part.system, part.k): part.share for part in summary.coverage},
+        undefined=labels.UNDEFINED,
+    )
+
+
+def _data_uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"

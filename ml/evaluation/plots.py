@@ -1,0 +1,128 @@
+"""The pictures of a report as SVG. Matplotlib is imported when one is drawn, never before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.evaluation.intervals import Interval
+from ml.evaluation.labels import metric_label, slice_label, system_label
+from ml.evaluation.report import OURS, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_OURS_COLOUR = "#0f766e"
+_BASELINE_COLOUR = "#a8b3c1"
+_LINE_COLOURS = ("#b45309", "#6d5fa8", "#8a94a3", "#3f7cac", "#7a8b4f")
+_INK, _SOFT = "#1f2937", "#e5e7eb"
+
+
+def bars_with_intervals(summary: Summary, metrics: tuple[str, ...]) -> bytes:
+    """One panel a metric, one bar a system, whiskers for the interval."""
+    figure = _figure(width=9.6, height=0.9 + 0.42 * len(summary.systems))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    systems = list(reversed(summary.systems))
+    for axes, metric in zip(panels, metrics, strict=True):
+        values = [summary.value(metric, system=system) for system in systems]
+        means, lows, highs = _arrays(values)
+        colours = [_OURS_COLOUR if system == OURS else _BASELINE_COLOUR for system in systems]
+        axes.barh(range(len(systems)), np.nan_to_num(means), color=colours, height=0.62)
+        whiskers = np.stack([means - lows, highs - means])
+        axes.errorbar(means, range(len(systems)), xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=3)
+        reach = max((value.high or 0.0 for value in values), default=0.0) or 1.0
+        for place, value in enumerate(values):
+            text = "not judged" if value.mean is None else f"{value.mean:.3f}"
+            axes.text((value.high or 0.0) + 0.02 * reach, place, text, va="center", color=_INK, fontsize=9)
+        axes.set_xlim(0, reach * 1.18)
+        axes.set_yticks(range(len(systems)), [system_label(system) for system in systems])
+        axes.set_title(metric_label(metric), loc="left", fontsize=11, color=_INK, fontweight="bold")
+        _quiet(axes, grid="x")
+    return _svg(figure)
+
+
+def recall_curve(summary: Summary) -> bytes:
+    """Recall at every depth, one line a system, our interval as a band."""
+    figure = _figure(width=9.6, height=4.0)
+    axes = figure.subplots()
+    depths = sorted(summary.settings.recall_depths)
+    colours = iter(_LINE_COLOURS * len(summary.systems))
+    for system in summary.systems:
+        values = [summary.value(f"recall@{k}", system=system) for k in depths]
+        means, lows, highs = _arrays(values)
+        ours = system == OURS
+        colour = _OURS_COLOUR if ours else next(colours)
+        axes.plot(
+            depths, means, marker="o", color=colour, linewidth=2.6 if ours else 1.4, markersize=5 if ours else 3.5,
+            label=system_label(system), zorder=3 if ours else 2,
+        )  # fmt: skip
+        if ours:
+            axes.fill_between(depths, lows, highs, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_xticks(depths, [str(k) for k in depths])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("k, length of the list", color=_INK)
+    axes.set_title("Recall@k", loc="left", fontsize=11, color=_INK, fontweight="bold")
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _quiet(axes, grid="y")
+    return _svg(figure)
+
+
+def slices_dots(summary: Summary, metric: str) -> bytes:
+    """Ours and the best baseline of each slice side by side, with intervals; slices without a judged user are left out."""
+    names = [part.name for part in reversed(summary.slices) if part.num_users]
+    figure = _figure(width=9.6, height=1.1 + 0.5 * len(names))
+    axes = figure.subplots()
+    for shift, colour, label in ((0.13, _OURS_COLOUR, system_label(OURS)), (-0.13, "#64748b", "Best baseline there")):
+        chosen = [OURS if shift > 0 else summary.best_baseline(metric, slice_name=name) for name in names]
+        judged = [
+            (place + shift, summary.value(metric, system=system, slice_name=name))
+            for place, (name, system) in enumerate(zip(names, chosen, strict=True))
+            if system is not None
+        ]
+        means, lows, highs = _arrays([value for _, value in judged])
+        places = [place for place, _ in judged]
+        axes.hlines(places, lows, highs, color=colour, linewidth=2)
+        axes.plot(means, places, "o", color=colour, label=label, markersize=6)
+    axes.set_yticks(range(len(names)), [slice_label(name) for name in names])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlim(left=0)
+    axes.set_title(f"{metric_label(metric)} by slice", loc="left", fontsize=11, color=_INK, fontweight="bold")
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _quiet(axes, grid="x")
+    return _svg(figure)
+
+
+def _arrays(values: Sequence[Interval]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Means, lows and highs; NaN, which draws nothing, where there is none."""
+    means, lows, highs = np.array([(v.mean, v.low, v.high) for v in values], np.float64).reshape(-1, 3).T
+    return means, lows, highs
+
+
+def _figure(*, width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure as Canvas  # not pyplot: no global state, no window system
+
+    return Canvas(figsize=(width, height), layout="constrained")
+
+
+def _quiet(axes: Axes, *, grid: Literal["x", "y"]) -> None:
+    axes.grid(axis=grid, color=_SOFT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, labelcolor=_INK)
+
+
+def _svg(figure: Figure) -> bytes:
+    import matplotlib
+
+    buffer = BytesIO()
+    # A fixed salt and no date: the same report gives the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "aisle"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,31 @@
+"""The whole method, trained and judged anew at several cuts: one week can be luck."""
+
+import tempfile
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from ml.candidates.assemble import bundle_at
+from ml.candidates.models import StoredRetriever
+from ml.dataset.split import TimeSplit
+from ml.dataset.training_data import TrainingData
+from ml.evaluation.offline import Exam, judge_offline
+from ml.evaluation.report import EvaluationReport
+from ml.experiments.recipe import Recipe
+from ml.ranking.fit import fit_ranker
+from ml.retrieval.stages import train_stages
+
+
+def train_and_judge(data: TrainingData, cut_at: datetime, recipe: Recipe) -> EvaluationReport:
+    """A report on the week that ends at `cut_at`, by everything learned before it."""
+    data = data.as_of(cut_at)
+    split = TimeSplit.at(cut_at, recipe.split)
+    with tempfile.TemporaryDirectory() as folder:
+        train_stages(data, split, recipe.retriever).save(Path(folder))
+        retriever = StoredRetriever(Path(folder))
+        ranker = fit_ranker(
+            data, split, base=retriever.base, settings=recipe.ranker, request=recipe.request, sources=recipe.sources
+        )
+        models = replace(retriever.final, ranker=ranker.ranker)
+        bundle = bundle_at(data, cut_at, models=models, settings=recipe.request, source_settings=recipe.sources)
+        return judge_offline(bundle, Exam(data, split, recipe.sources, recipe.index))

@@ -1,0 +1,175 @@
+"""What was ever trained, and which version is champion: MLflow as a book of metadata and bytes. Nothing in it is executed."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.contract.errors import ReleaseError
+from ml.contract.manifest import Manifest
+from ml.release.gate import Verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL = "aisle"
+EXPERIMENT = "aisle"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is written down about a bundle beside its bytes."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Say `dagster/run_id` here: it leads back to the run that made the bundle."""
+    reports: tuple[Path, ...] = ()
+    """Files or folders to keep with the run."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One version of the registered model: one bundle."""
+
+    number: int
+    bundle_version: str
+    run_id: str
+    source: str
+    """Where the bundle's bytes lie."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Registry:
+    """An MLflow tracking store and model registry."""
+
+    tracking_uri: str
+    artifact_root: Path
+
+    @classmethod
+    def under(cls, home: Path) -> "Registry":
+        """SQLite and a folder; MLflow's pure file store raises since 3.17."""
+        home = home.absolute()
+        home.mkdir(parents=True, exist_ok=True)
+        return cls(f"sqlite:///{home / 'mlflow.db'}", home / "mlflow-artifacts")
+
+    def log_candidate(self, bundle: Path, candidate: Candidate) -> RegisteredVersion:
+        """A new version with a copy of the bundle, under the alias `challenger`. A bundle logged before keeps its version."""
+        manifest = Manifest.read(bundle)
+        known = [each for each in self.versions() if each.bundle_version == manifest.version]
+        if known:
+            return known[0]
+        run_id = self._log_run(bundle, manifest, candidate)
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/bundle"
+        made = self._client.create_model_version(
+            MODEL,
+            source,
+            run_id,
+            tags={"bundle_version": manifest.version},
+            description=f"Data until {manifest.facts.cut_at}",
+        )
+        self._client.set_registered_model_alias(MODEL, CHALLENGER, made.version)
+        return _registered(made)
+
+    def versions(self) -> list[RegisteredVersion]:
+        """All versions, newest first."""
+        found = self._client.search_model_versions(f"name = '{MODEL}'")
+        return sorted((_registered(version) for version in found), key=lambda version: -version.number)
+
+    def champion(self) -> RegisteredVersion | None:
+        """The version the alias `champion` names; None before the first promotion."""
+        aliases = self._client.get_registered_model(MODEL).aliases
+        number = aliases.get(CHAMPION)
+        return None if number is None else _registered(self._client.get_model_version(MODEL, number))
+
+    def promote(self, version: RegisteredVersion, verdict: Verdict) -> None:
+        """Move the alias `champion` to a version the gate has passed.
+
+        Raises:
+            ReleaseError: the verdict refuses. The alias stays where it is.
+        """
+        if not verdict.promote:
+            raise ReleaseError(
+                f"Version {version.number} must pass the gate before it is champion. Received a refusal: "
+                f"{' '.join(verdict.reasons)} Train a better one, or change GateSettings."
+            )
+        self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.number))
+        self._client.set_model_version_tag(MODEL, str(version.number), "verdict", " ".join(verdict.reasons))
+
+    def restore(self, bundle_version: str) -> RegisteredVersion:
+        """Move the alias `champion` back to a bundle that was released before. For rollbacks: no gate is asked.
+
+        Raises:
+            ReleaseError: no such bundle is registered. The alias stays where it is.
+        """
+        known = self.versions()
+        for version in known:
+            if version.bundle_version == bundle_version:
+                self._client.set_registered_model_alias(MODEL, CHAMPION, str(version.number))
+                return version
+        names = ", ".join(version.bundle_version for version in known) or "none"
+        raise ReleaseError(f"The registry must hold the bundle. Expected one of: {names}. Received: {bundle_version}.")
+
+    def _log_run(self, bundle: Path, manifest: Manifest, candidate: Candidate) -> str:
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(manifest.facts.created_at.timestamp() * 1000)
+        run = self._client.create_run(self._experiment_id, run_name=manifest.version, tags=dict(candidate.tags))
+        self._client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(_mlflow_name(name), value, now, 0) for name, value in candidate.metrics.items()],
+            params=[Param(name, value) for name, value in candidate.params.items()],
+            tags=[RunTag("bundle_version", manifest.version)],
+        )
+        self._client.log_artifacts(run.info.run_id, str(bundle), "bundle")
+        for report in candidate.reports:
+            log = self._client.log_artifacts if report.is_dir() else self._client.log_artifact
+            log(run.info.run_id, str(report), "reports")
+        self._client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        # Set before the first import, which decides about it. MLflow takes three seconds to import: only here.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "1")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        client = MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
+        try:
+            client.get_registered_model(MODEL)
+        except MlflowException:
+            client.create_registered_model(
+                MODEL, description="Release bundles of Aisle. Metadata and bytes; never loaded as code."
+            )
+        return client
+
+    @property
+    def _experiment_id(self) -> str:
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        # Absolute: MLflow's default is ./mlruns under whatever folder the process happens to run in.
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=self.artifact_root.absolute().as_uri()))
+
+
+def _registered(version: Any) -> RegisteredVersion:
+    return RegisteredVersion(
+        number=int(version.version),
+        bundle_version=version.tags.get("bundle_version", ""),
+        run_id=version.run_id,
+        source=version.source,
+        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+    )
+
+
+def _mlflow_name(metric: str) -> str:
+    """MLflow allows no @ in a metric's name."""
+    return metric.replace("@", "_at_")

@@ -1,0 +1,107 @@
+"""A trained retriever as files: a SavedModel for TensorFlow Serving, ONNX graphs for our own service."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ml.features.tower_inputs import ITEM_ATTRIBUTES
+from ml.retrieval.trained import TARGET, VOCABULARIES, TrainedRetriever
+from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD
+
+SAVED_MODEL = "saved_model"
+CATALOGUE = f"{SAVED_MODEL}/assets.extra/catalogue.arrow"
+"""The items the SavedModel searches, as the candidate tower saw them. TensorFlow leaves `assets.extra` to us."""
+CATALOGUE_COLUMNS = ("item_id", *ITEM_ATTRIBUTES, "price")
+OPSET = 17
+
+
+def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.Table) -> None:
+    """Everything a bundle needs of the retriever.
+
+    `saved_model/` answers `serving_default` and, when the recipe rates, `serve_ranking`; beside it what `export_graphs` writes.
+
+    Args:
+        catalogue: columns of `DIM_ITEMS`; every one of these items can be retrieved, whether training saw it or not.
+    """
+    from ml.retrieval.serving_model import write_saved_model
+
+    export_graphs(trained, folder)
+    write_saved_model(trained, folder / SAVED_MODEL, catalogue=catalogue)
+    path = folder / CATALOGUE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = catalogue.select(CATALOGUE_COLUMNS).combine_chunks()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, kept.schema) as writer:
+        writer.write_table(kept)
+
+
+def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
+    """`query_tower.onnx`, `candidate_tower.onnx`, and `rating_head.onnx` with `target.json` when the recipe rates; `vocabularies/`."""
+    trained.encoder.save(folder / VOCABULARIES)
+    _write_query_tower(trained, folder / QUERY_TOWER)
+    _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
+    if trained.target is not None:
+        (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
+        _write_rating_head(trained, folder / RATING_HEAD)
+
+
+def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
+    from ml.retrieval.legacy_keras import tf
+    from ml.retrieval.towers import QueryTensors
+
+    tower, length = trained.model.query_tower, trained.encoder.history_length
+
+    def query_tower(ids: Any, history_items: Any, history_events: Any, history_ages: Any, context: Any) -> dict[str, Any]:
+        return {"vector": tower(QueryTensors(ids, history_items, history_events, history_ages, context))}
+
+    _write_graph(
+        query_tower,
+        [
+            tf.TensorSpec([None, len(trained.encoder.query_sizes)], tf.int32, "ids"),
+            tf.TensorSpec([None, length], tf.int32, "history_items"),
+            tf.TensorSpec([None, length], tf.int32, "history_events"),
+            tf.TensorSpec([None, length], tf.float32, "history_ages"),
+            tf.TensorSpec([None, 4], tf.float32, "context"),
+        ],
+        path,
+    )
+
+
+def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
+    from ml.retrieval.legacy_keras import tf
+    from ml.retrieval.towers import CandidateTensors
+
+    tower = trained.model.candidate_tower
+
+    def candidate_tower(ids: Any, numbers: Any) -> dict[str, Any]:
+        return {"vector": tower(CandidateTensors(ids, numbers))}
+
+    width = len(trained.encoder.candidate_sizes)
+    specs = [tf.TensorSpec([None, width], tf.int32, "ids"), tf.TensorSpec([None, 1], tf.float32, "numbers")]
+    _write_graph(candidate_tower, specs, path)
+
+
+def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
+    """One query `[1, d]` with its candidates `[m, d]`, or pairs `[m, d]` with `[m, d]`."""
+    from ml.retrieval.legacy_keras import tf
+    from ml.retrieval.serving_model import predictions
+
+    def rating_head(query: Any, candidates: Any) -> dict[str, Any]:
+        found = predictions(trained, query, candidates)
+        return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
+
+    dim = trained.settings.embedding_dim
+    specs = [tf.TensorSpec([None, dim], tf.float32, name) for name in ("query", "candidates")]
+    _write_graph(rating_head, specs, path)
+
+
+def _write_graph(function: Any, specs: list[Any], path: Path) -> None:
+    import onnx
+    import tf2onnx
+
+    from ml.retrieval.legacy_keras import tf
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    graph, _ = tf2onnx.convert.from_function(tf.function(function), input_signature=specs, opset=OPSET)
+    onnx.save(graph, str(path))

@@ -1,0 +1,73 @@
+"""Hyper-parameters of the retriever."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml.contract.errors import RecipeError
+from ml.dataset.examples import TargetColumn
+
+ModelType = Literal["retrieval", "ranking", "multitask"]
+
+
+class RetrieverSettings(BaseModel):
+    """Two towers and a rating head: what they look like and how they learn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_type: ModelType = Field("multitask", description="Which losses are learned: towers, rating head, or both.")
+    embedding_dim: int = Field(64, ge=2, le=1024, description="Length of query and candidate vectors; 128 in larger shops.")
+    tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
+    rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
+    history_length: int = Field(20, ge=1, le=512, description="Newest events of the user that the query tower sees.")
+    temperature: float = Field(0.1, gt=0, le=10, description="Cosines are divided by it before the softmax.")
+    logq: bool = Field(True, description="Correct the softmax for popular items being negatives more often.")
+    retrieval_weight: float = Field(1.0, ge=0, description="Weight of the retrieval loss.")
+    rating_weight: float = Field(0.1, ge=0, description="Weight of the squared error of the normalised target.")
+    conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'is a purchase'.")
+    target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
+    user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
+    item_id_dropout: float = Field(0.1, ge=0, lt=1, description="Share of candidates shown as a new item: attributes alone.")
+    epochs: int = Field(6, ge=1, le=1000, description="Passes over the examples.")
+    carry_on_epochs: int = Field(2, ge=1, le=1000, description="Passes when training goes on from another retriever.")
+    batch_size: int = Field(1024, ge=2, le=65_536, description="Examples per step; each is a negative of the others.")
+    optimizer: Literal["adam", "adagrad"] = Field("adam", description="adagrad touches only rows in use: for large catalogues.")
+    learning_rate: float = Field(0.002, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine.")
+    top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
+    seed: int = Field(0, ge=0, description="Of initial weights, order of examples and dropout.")
+
+    @property
+    def retrieves(self) -> bool:
+        return self.model_type != "ranking"
+
+    @property
+    def rates(self) -> bool:
+        return self.model_type != "retrieval"
+
+    @model_validator(mode="after")
+    def _losses_exist(self) -> Self:
+        weights = {
+            "retrieval": (self.retrieval_weight,),
+            "ranking": (self.rating_weight, self.conversion_weight),
+            "multitask": (self.retrieval_weight, self.rating_weight, self.conversion_weight),
+        }[self.model_type]
+        if not any(weights):
+            raise RecipeError(
+                f"`model_type: {self.model_type}` needs at least one loss weight above 0. Received: {weights}. "
+                "Raise `retrieval_weight`, `rating_weight` or `conversion_weight`."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> Self:
+        if self.rates and not self.rating_layers:
+            raise RecipeError(
+                f"`model_type: {self.model_type}` needs `rating_layers`, for example [64]. Received: none. "
+                "Name the widths, or set `model_type: retrieval`."
+            )
+        if any(width < 1 for width in (*self.tower_layers, *self.rating_layers)):
+            raise RecipeError(
+                f"Layer widths must be at least 1. Received: tower_layers {self.tower_layers}, rating_layers {self.rating_layers}. "
+                "Leave a layer out instead of giving it no width."
+            )
+        return self

@@ -1,0 +1,88 @@
+"""Two stages of one retriever: the base, which leaves the ranker's weeks unseen, and the same carried on to what is served."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from ml.dataset.examples import RetrievalExamples
+from ml.dataset.split import TimeSplit, Window
+from ml.dataset.training_data import TrainingData
+from ml.features.tower_inputs import TowerEncoder
+from ml.retrieval.export import export_graphs, export_retriever
+from ml.retrieval.settings import RetrieverSettings
+from ml.retrieval.train import OnEpoch, train_retriever
+from ml.retrieval.trained import TrainedRetriever
+
+
+@dataclass(frozen=True)
+class RetrieverStages:
+    """Saves itself as folders `base/` and `final/` that need no TensorFlow to be used, and `weights/` that do."""
+
+    base: TrainedRetriever
+    final: TrainedRetriever
+    catalogue: pa.Table
+    """What the exported SavedModel searches: `DIM_ITEMS` at T, active items."""
+    num_examples: int
+
+    def save(self, folder: Path) -> None:
+        export_graphs(self.base, folder / "base")
+        export_retriever(self.final, folder / "final", catalogue=self.catalogue)
+        (folder / "weights").mkdir()
+        self.final.save(folder / "weights")
+
+    def summary(self) -> dict[str, int | float]:
+        """Losses of the last epoch of each stage."""
+        last, base = self.final.epochs[-1], self.base.epochs[-1]
+        return {
+            "examples": self.num_examples,
+            "epochs": len(self.base.epochs) + len(self.final.epochs),
+            "base_loss": base.loss,
+            "loss": last.loss,
+            "retrieval_loss": last.retrieval_loss,
+            "rating_loss": last.rating_loss,
+            "conversion_loss": last.conversion_loss,
+        }
+
+
+def train_stages(
+    data: TrainingData,
+    split: TimeSplit,
+    settings: RetrieverSettings,
+    *,
+    checkpoints: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> RetrieverStages:
+    """Both stages. Each knows only users, items and events of its own window's past."""
+    base_examples = examples_of(data, split.base, settings)
+    base = train_retriever(
+        base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch
+    )
+    examples = examples_of(data, split.train, settings)
+    final = train_retriever(
+        examples, settings, checkpoint_folder=_sub(checkpoints, "final"), warm_start=base, on_epoch=on_epoch
+    )
+    return RetrieverStages(base, final, active_items(data.items_by_row), len(examples))
+
+
+def examples_of(data: TrainingData, window: Window, settings: RetrieverSettings) -> RetrievalExamples:
+    """Examples of a window, with an encoder that knows what occurred before the window's end and nothing else."""
+    known = data.log.before(window.end)
+    items = data.items_by_row.take(pa.array(sorted(set(known.item_rows.tolist()))))
+    users = data.users_by_row.take(pa.array(sorted(set(known.user_rows.tolist()))))
+    return RetrievalExamples.of(
+        data.log,
+        encoder=TowerEncoder.fit(users=users, items=items, history_length=settings.history_length),
+        users=data.users_by_row,
+        items=data.items_by_row,
+        window=window,
+        target_column=settings.target_column,
+    )
+
+
+def active_items(items: pa.Table) -> pa.Table:
+    return items.filter(pa.compute.fill_null(items["is_active"], True))
+
+
+def _sub(folder: Path | None, name: str) -> Path | None:
+    return folder / name if folder else None

@@ -1,0 +1,140 @@
+"""The two towers and the rating head. Pure: no dropout, no randomness; what is learned is what is exported."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ml.contract.types import Floats
+from ml.retrieval.legacy_keras import tf
+
+ATTRIBUTE_DIM = 16
+EMBEDDING_SCALE = 0.05
+ATTENTION_FLOOR = -1e9
+
+
+class QueryTensors(NamedTuple):
+    """`QueryInputs` as tensors, same names and shapes."""
+
+    ids: Any
+    history_items: Any
+    history_events: Any
+    history_ages: Any
+    context: Any
+
+
+class CandidateTensors(NamedTuple):
+    """`CandidateInputs` as tensors, same names and shapes."""
+
+    ids: Any
+    numbers: Any
+
+
+class Draws:
+    """Initial weights from one seed, in the order they are asked for: TensorFlow's global seed is nobody's to set."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def normal(self, shape: Any, dtype: Any = None, **_: Any) -> Floats:  # noqa: ARG002  # the signature of an initializer
+        return self._rng.normal(0.0, EMBEDDING_SCALE, tuple(shape)).astype(np.float32)
+
+    def glorot(self, shape: Any, dtype: Any = None, **_: Any) -> Floats:  # noqa: ARG002
+        limit = np.sqrt(6.0 / (shape[0] + shape[1]))
+        return self._rng.uniform(-limit, limit, tuple(shape)).astype(np.float32)
+
+
+class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow has no types
+    """One vector of the last N events: attention by place in the row, kind of event, age and content."""
+
+    def __init__(self, item_table: Any, *, num_events: int, history_length: int, dim: int, draws: Draws) -> None:
+        super().__init__(name="history")
+        self.item_table = item_table
+        self.event_table = table(num_events, dim, draws, name="events")
+        self.event_score = table(num_events, 1, draws, name="event_scores")
+        self.place_score = self.add_weight("place_scores", (history_length,), initializer="zeros")
+        self.age_score = self.add_weight("age_score", (), initializer=tf.keras.initializers.Constant(-0.5))
+        self.content_score = dense(1, draws, use_bias=False, name="content_score")
+
+    def call(self, items: Any, events: Any, ages: Any) -> Any:
+        """`[b, N] x 3 -> [b, d]`; zeros where nothing happened. An event of 0 is padding, an item of 0 one we do not know."""
+        happened = tf.cast(events > 0, tf.float32)
+        content = self.item_table(items)
+        scores = self.place_score + self.age_score * ages + self.event_score(events)[..., 0] + self.content_score(content)[..., 0]
+        attention = tf.nn.softmax(tf.where(events > 0, scores, ATTENTION_FLOOR), axis=1) * happened
+        return tf.matmul(attention[:, None, :], content + self.event_table(events))[:, 0]
+
+
+class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
+    """A moment of a user to a unit vector."""
+
+    def __init__(self, sizes: Sequence[int], history: HistoryEncoder, *, layers: Sequence[int], dim: int, draws: Draws) -> None:
+        super().__init__(name="query_tower")
+        self.user_table = table(sizes[0], dim, draws, name="users")
+        self.attributes = attribute_tables(sizes[1:], draws)
+        self.history = history
+        self.interest = tf.keras.layers.Dense(dim, use_bias=False, kernel_initializer="identity", name="interest")
+        self.mlp = mlp(layers, dim, draws)
+
+    def call(self, inputs: QueryTensors) -> Any:
+        user = self.user_table(inputs.ids[:, 0])
+        attributes = [look(inputs.ids[:, i]) for i, look in enumerate(self.attributes, start=1)]
+        interest = self.history(inputs.history_items, inputs.history_events, inputs.history_ages)
+        mixed = self.mlp(tf.concat([user, interest, *attributes, inputs.context], axis=1))
+        return tf.math.l2_normalize(user + self.interest(interest) + mixed, axis=1)
+
+
+class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
+    """An item to a unit vector."""
+
+    def __init__(self, sizes: Sequence[int], item_table: Any, *, layers: Sequence[int], dim: int, draws: Draws) -> None:
+        super().__init__(name="candidate_tower")
+        self.item_table = item_table
+        self.attributes = attribute_tables(sizes[1:], draws)
+        self.mlp = mlp(layers, dim, draws)
+
+    def call(self, inputs: CandidateTensors) -> Any:
+        item = self.item_table(inputs.ids[:, 0])
+        attributes = [look(inputs.ids[:, i]) for i, look in enumerate(self.attributes, start=1)]
+        mixed = self.mlp(tf.concat([item, *attributes, inputs.numbers], axis=1))
+        return tf.math.l2_normalize(item + mixed, axis=1)
+
+
+class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Value and conversion of pairs, from query, candidate and their product."""
+
+    def __init__(self, *, layers: Sequence[int], draws: Draws) -> None:
+        super().__init__(name="rating_head")
+        # One dense layer over [query, candidate, product], as three: one query with m candidates is then multiplied once, not m times.
+        self.of_query = dense(layers[0], draws, name="of_query")
+        self.of_candidate = dense(layers[0], draws, use_bias=False, name="of_candidate")
+        self.of_product = dense(layers[0], draws, use_bias=False, name="of_product")
+        self.hidden = [dense(width, draws, activation="relu") for width in layers[1:]]
+        self.answers = dense(2, draws, name="answers")
+
+    def call(self, query: Any, candidates: Any) -> tuple[Any, Any]:
+        """Normalised value and conversion logit `[...]` of `[..., d]`; the leading axes broadcast."""
+        x = tf.nn.relu(self.of_query(query) + self.of_candidate(candidates) + self.of_product(query * candidates))
+        for layer in self.hidden:
+            x = layer(x)
+        answers = self.answers(x)
+        return answers[..., 0], answers[..., 1]
+
+
+def table(size: int, dim: int, draws: Draws, *, name: str) -> Any:
+    """An embedding table `[size, dim]`."""
+    return tf.keras.layers.Embedding(size, dim, embeddings_initializer=draws.normal, name=name)
+
+
+def attribute_tables(sizes: Sequence[int], draws: Draws) -> list[Any]:
+    return [table(size, ATTRIBUTE_DIM, draws, name=f"attribute_{i}") for i, size in enumerate(sizes)]
+
+
+def dense(width: int, draws: Draws, **options: Any) -> Any:
+    return tf.keras.layers.Dense(width, kernel_initializer=draws.glorot, **options)
+
+
+def mlp(widths: Sequence[int], dim: int, draws: Draws) -> Any:
+    """Dense layers with ReLU, then one without."""
+    hidden = [dense(width, draws, activation="relu") for width in widths]
+    return tf.keras.Sequential([*hidden, dense(dim, draws)])

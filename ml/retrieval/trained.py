@@ -1,0 +1,165 @@
+"""A trained retriever: what it learned, and the functions it computes."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from ml.contract.errors import RecipeError
+from ml.contract.types import Floats
+from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
+from ml.features.transforms import TargetTransform
+from ml.retrieval.settings import RetrieverSettings
+from ml.runtime.towers import HeadPredictions
+
+if TYPE_CHECKING:
+    from ml.retrieval.multitask import MultitaskModel
+
+BLOCK = 8_192
+VOCABULARIES = "vocabularies"
+TARGET = "target.json"
+
+
+class WeightSummary(BaseModel):
+    """All weights of one part of the model, at the end of an epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    part: str
+    mean: float
+    std: float
+
+
+class EpochReport(BaseModel):
+    """One pass over the examples: means of the losses while learning, NaN for a loss the recipe leaves out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    epoch: int
+    loss: float
+    retrieval_loss: float
+    rating_loss: float
+    conversion_loss: float
+    weights: tuple[WeightSummary, ...]
+
+
+EPOCH_REPORTS = TypeAdapter(tuple[EpochReport, ...])
+
+
+@dataclass(frozen=True)
+class TrainedRetriever:
+    """Towers, rating head and everything fitted that their inputs and outputs need."""
+
+    encoder: TowerEncoder
+    settings: RetrieverSettings
+    target: TargetTransform | None
+    """None for `model_type: retrieval`."""
+    model: "MultitaskModel"
+    epochs: tuple[EpochReport, ...]
+
+    def query_vectors(self, inputs: QueryInputs) -> Floats:
+        """Unit vectors of moments of users `[n, d]`."""
+        return _in_blocks(self._query_function, [getattr(inputs, part.name) for part in fields(QueryInputs)])
+
+    def item_vectors(self, items: pa.Table) -> Floats:
+        """Unit vectors of a table with the columns of `DIM_ITEMS`, in its order `[n, d]`. New items too."""
+        return self.candidate_vectors(self.encoder.candidates(items))
+
+    def candidate_vectors(self, inputs: CandidateInputs) -> Floats:
+        """Unit vectors of encoded items `[n, d]`."""
+        return _in_blocks(self._candidate_function, [inputs.ids, inputs.numbers])
+
+    def predict(self, query_vectors: Floats, item_vectors: Floats) -> HeadPredictions:
+        """Predictions of pairs: query i with item i. `[n, d], [n, d] -> [n]`
+
+        Raises:
+            RecipeError: the model was trained without a rating head.
+        """
+        if self.model.rating_head is None or self.target is None:
+            raise RecipeError(
+                "Predictions need a rating head. Received: `model_type: retrieval`. Train with `model_type: multitask`."
+            )
+        answers = _in_blocks(self._rating_function, [query_vectors, item_vectors])
+        value, logit = answers[:, 0], answers[:, 1]
+        return HeadPredictions(
+            value=self.target.inverse(value).astype(np.float32),
+            value_normalized=value,
+            conversion=(1 / (1 + np.exp(-logit))).astype(np.float32),
+        )
+
+    def save(self, folder: Path) -> None:
+        """A folder with plain files; nothing pickled."""
+        self.encoder.save(folder / VOCABULARIES)
+        (folder / "settings.json").write_text(self.settings.model_dump_json(indent=1))
+        (folder / "epochs.json").write_bytes(EPOCH_REPORTS.dump_json(self.epochs, indent=1))
+        if self.target is not None:
+            (folder / TARGET).write_text(self.target.model_dump_json(indent=1))
+        np.savez(folder / "weights.npz", **named_weights(self.model))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from ml.retrieval.multitask import MultitaskModel
+
+        encoder = TowerEncoder.load(folder / VOCABULARIES)
+        settings = RetrieverSettings.model_validate_json((folder / "settings.json").read_text())
+        target = folder / TARGET
+        model = MultitaskModel(encoder, settings)
+        with np.load(folder / "weights.npz", allow_pickle=False) as stored:
+            set_named_weights(model, dict(stored))
+        return cls(
+            encoder=encoder,
+            settings=settings,
+            target=TargetTransform.model_validate_json(target.read_text()) if target.exists() else None,
+            model=model,
+            epochs=EPOCH_REPORTS.validate_json((folder / "epochs.json").read_bytes()),
+        )
+
+    @cached_property
+    def _query_function(self) -> Any:
+        from ml.retrieval.legacy_keras import tf
+        from ml.retrieval.towers import QueryTensors
+
+        return tf.function(lambda *parts: self.model.query_tower(QueryTensors(*parts)), reduce_retracing=True)
+
+    @cached_property
+    def _candidate_function(self) -> Any:
+        from ml.retrieval.legacy_keras import tf
+        from ml.retrieval.towers import CandidateTensors
+
+        return tf.function(lambda *parts: self.model.candidate_tower(CandidateTensors(*parts)), reduce_retracing=True)
+
+    @cached_property
+    def _rating_function(self) -> Any:
+        from ml.retrieval.legacy_keras import tf
+
+        return tf.function(
+            lambda query, candidates: tf.stack(self.model.rating_head(query, candidates), axis=1), reduce_retracing=True
+        )
+
+
+def named_weights(model: Any) -> dict[str, Floats]:
+    """Every learned array under its place and name: `007.query_tower/users/embeddings`."""
+    return {
+        f"{place:03d}.{variable.name.split(':')[0]}": variable.numpy()
+        for place, variable in enumerate(model.trainable_variables)
+    }
+
+
+def set_named_weights(model: Any, weights: dict[str, Floats]) -> None:
+    """The inverse of `named_weights`, for a model of the same recipe and encoder."""
+    for variable, (_, value) in zip(model.trainable_variables, sorted(weights.items()), strict=True):
+        variable.assign(value)
+
+
+def _in_blocks(function: Any, arrays: list[NDArray[Any]]) -> Floats:
+    """A function of rows over many rows: bounded memory, and one traced shape but for the last block."""
+    blocks = [
+        function(*(array[start : start + BLOCK] for array in arrays)).numpy()
+        for start in range(0, max(len(arrays[0]), 1), BLOCK)
+    ]
+    return np.concatenate(blocks)

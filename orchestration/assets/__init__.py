@@ -1,0 +1,1 @@
+"""What exists after a run, station by station. A body ends where numbers begin."""

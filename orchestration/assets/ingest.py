@@ -1,0 +1,120 @@
+"""Station 1: the shop's own tables, as they came."""
+
+from datetime import date
+
+import dagster as dg
+
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from orchestration.automation import EVERY_TEN_MINUTES
+from orchestration.partitions import daily, last_day_of
+from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.sources import descriptions
+from orchestration.sources.descriptions import column_schema
+from orchestration.sources.landing import (
+    LandedDays,
+    LandedSnapshot,
+    land_impressions,
+    land_interactions,
+    land_items,
+    land_users,
+)
+from orchestration.sources.resource import SourceResource
+
+OWNERS = ["team:data"]
+
+
+@dg.asset(
+    partitions_def=daily,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="warehouse",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_INTERACTIONS, descriptions.INTERACTIONS)},
+)
+def interactions(
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+) -> dg.MaterializeResult[None]:
+    """What people did, dirt included: views, carts, purchases, returns. One row per row of the source.
+
+    A partition holds the rows that *arrived* on its day, so a late row never changes an older partition. Landing a day again
+    replaces it whole or, when anything fails, leaves it as it was. No row is ever dropped here: rows that a mapping declares
+    out of scope carry the reason.
+    """
+    start, end = window_of(context)
+    return _days_result(land_interactions(source.open(until=last_day_of(context)), warehouse, start=start, end=end))
+
+
+@dg.asset(
+    partitions_def=daily,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="warehouse",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_IMPRESSIONS, descriptions.IMPRESSIONS)},
+)
+def impressions(
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+) -> dg.MaterializeResult[None]:
+    """What people were shown, at which place and with what probability. One row per shown place; partitioned as
+    `interactions` are. Empty where the shop does not log its lists.
+    """
+    start, end = window_of(context)
+    return _days_result(land_impressions(source.open(until=last_day_of(context)), warehouse, start=start, end=end))
+
+
+@dg.asset(
+    pool="warehouse",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    automation_condition=EVERY_TEN_MINUTES,
+    metadata={"dagster/column_schema": column_schema(RAW_ITEMS, descriptions.ITEMS)},
+)
+def items(
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+) -> dg.MaterializeResult[None]:
+    """The catalogue as it stands: prices, stock, what is for sale. One row per item.
+
+    Its DataVersion is a hash of the content: what depends on it runs again only when the catalogue has changed.
+    """
+    return _snapshot_result(land_items(source.open(until=last_day_of(context)), warehouse))
+
+
+@dg.asset(
+    pool="warehouse",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_USERS, descriptions.USERS)},
+)
+def users(
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+) -> dg.MaterializeResult[None]:
+    """Who the shop knows, with their own ids: these never pass the staging layer. One row per user."""
+    return _snapshot_result(land_users(source.open(until=last_day_of(context)), warehouse))
+
+
+def window_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
+    """First and last day of the run's partitions."""
+    days = context.partition_key_range
+    return date.fromisoformat(days.start), date.fromisoformat(days.end)
+
+
+def _days_result(landed: LandedDays) -> dg.MaterializeResult[None]:
+    counts = {f"rows/{kind}": rows for kind, rows in landed.rows_by_kind.items()}
+    return dg.MaterializeResult(
+        metadata={
+            "rows": landed.rows,
+            "dagster/row_count": landed.table_rows,
+            "days": (landed.end - landed.start).days + 1,
+            "from_day": landed.start.isoformat(),
+            "until_day": landed.end.isoformat(),
+            "source": landed.source,
+            **counts,
+        }
+    )
+
+
+def _snapshot_result(landed: LandedSnapshot) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": landed.rows, "source": landed.source},
+        data_version=dg.DataVersion(landed.digest),
+    )

@@ -1,0 +1,126 @@
+"""Stations 4 to 8: examples cut by time, towers, vectors, index, the other sources, the ranker."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ml.candidates.assemble import catalogue_at, log_at, users_at
+from ml.candidates.fit import fit_sources
+from ml.candidates.item_vectors import ItemVectors
+from ml.candidates.models import StoredRetriever
+from ml.contract.columns import DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
+from ml.dataset.split import TimeSplit
+from ml.dataset.training_data import TrainingData
+from ml.index.planner import BuiltIndex, build_index
+from ml.ranking.fit import fit_ranker
+from ml.ranking.train import TrainedRanker
+from ml.retrieval.stages import RetrieverStages, train_stages
+from ml.runtime.candidates import SourceTables
+from orchestration.automation import FOLLOW_GOOD_INPUTS
+from orchestration.partitions import cut_of
+from orchestration.resources.recipe import RecipeResource
+from orchestration.resources.warehouse import DuckDBWarehouse
+
+GROUP, OWNERS = "training", ["team:ml"]
+MARTS = [
+    dg.AssetKey(["marts", name]) for name in ("fct_interactions", "dim_items", "dim_users", "feat_items", "feat_users")
+]
+
+
+@dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS)
+def training_examples(context: dg.AssetExecutionContext, warehouse: DuckDBWarehouse) -> dg.Output[TrainingData]:
+    """The marts as they were at T, frozen: what every later station of this run sees, and all it sees.
+
+    One row per accepted event that was known before T, beside items, users and their features at each weekly cut. Holds
+    pseudonyms, never a shop's own user ids.
+    """
+    data = read_training_data(warehouse, cut_at=cut_of(context).replace(tzinfo=UTC))
+    return dg.Output(data, metadata=data.summary(), data_version=dg.DataVersion(data.digest))
+
+
+@dg.asset(kinds={"tensorflow"}, group_name=GROUP, owners=OWNERS)
+def retriever(
+    context: dg.AssetExecutionContext, training_examples: TrainingData, recipe: RecipeResource
+) -> dg.Output[RetrieverStages]:
+    """Two towers and a rating head, in two stages: a base that never saw the ranker's weeks, and the same carried on to T-14d.
+
+    Never sees an event at or after the end of its window. A killed run goes on after its last whole epoch.
+    """
+    chosen = recipe.read()
+    stages = train_stages(
+        training_examples,
+        TimeSplit.at(training_examples.cut_at, chosen.split),
+        chosen.retriever,
+        checkpoints=recipe.checkpoints,
+        on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
+    )
+    return dg.Output(stages, metadata=stages.summary())
+
+
+@dg.asset(kinds={"onnx"}, group_name=GROUP, owners=OWNERS, automation_condition=FOLLOW_GOOD_INPUTS)
+def item_vectors(training_examples: TrainingData, retriever: StoredRetriever) -> dg.Output[ItemVectors]:
+    """One vector per item of the whole active catalogue at T, new items too. Row i is the i-th item by id."""
+    items = catalogue_at(training_examples, training_examples.cut_at)
+    vectors = ItemVectors(items, retriever.final.item_vectors(items))
+    return dg.Output(vectors, metadata=vectors.summary())
+
+
+@dg.asset(kinds={"scann"}, group_name=GROUP, owners=OWNERS, automation_condition=FOLLOW_GOOD_INPUTS)
+def ann_index(
+    training_examples: TrainingData, retriever: StoredRetriever, item_vectors: ItemVectors, recipe: RecipeResource
+) -> dg.Output[BuiltIndex]:
+    """Nearest items by inner product: exact for a small catalogue, else ScaNN with the cheapest setting that finds
+    enough of what exact search finds for the query vectors of real users."""
+    cut_at = training_examples.cut_at
+    users = users_at(training_examples, cut_at, log_at(training_examples, cut_at, item_vectors.items))
+    queries = retriever.final.user_vectors(users, item_vectors.items, at=int(cut_at.timestamp()))
+    built = build_index(item_vectors.vectors, queries, settings=recipe.read().index)
+    return dg.Output(built, metadata=built.summary())
+
+
+@dg.asset(kinds={"numpy"}, group_name=GROUP, owners=OWNERS)
+def candidate_sources(
+    training_examples: TrainingData, item_vectors: ItemVectors, recipe: RecipeResource
+) -> dg.Output[SourceTables]:
+    """The sources that are tables, as of T: EASE and item-kNN weights, bought together, popular and trending items."""
+    cut_at, chosen = training_examples.cut_at, recipe.read()
+    tables = fit_sources(
+        log_at(training_examples, cut_at, item_vectors.items),
+        num_items=len(item_vectors.items),
+        cut=int(cut_at.timestamp()),
+        interest_decay_days=chosen.request.candidates.interest_decay_days,
+        settings=chosen.sources,
+    )
+    return dg.Output(tables, metadata=tables.summary())
+
+
+@dg.asset(kinds={"lightgbm"}, group_name=GROUP, owners=OWNERS)
+def ranker(
+    training_examples: TrainingData, retriever: StoredRetriever, recipe: RecipeResource
+) -> dg.Output[TrainedRanker]:
+    """Lambdarank over the scores of all sources and the features of user, item and both, learned on weeks that are later
+    than anything the base towers saw and earlier than the test week."""
+    chosen = recipe.read()
+    trained = fit_ranker(
+        training_examples,
+        TimeSplit.at(training_examples.cut_at, chosen.split),
+        base=retriever.base,
+        settings=chosen.ranker,
+        request=chosen.request,
+        sources=chosen.sources,
+    )
+    return dg.Output(trained, metadata=trained.summary())
+
+
+def read_training_data(warehouse: DuckDBWarehouse, *, cut_at: datetime) -> TrainingData:
+    """The five marts, without what was not known before `cut_at`."""
+    until = cut_at.replace(tzinfo=None)
+    events = "select * from marts.fct_interactions where known_at < ? and occurred_at < ?"
+    return TrainingData(
+        interactions=warehouse.query(events, [until, until]).cast(FCT_INTERACTIONS),
+        items=warehouse.query("select * from marts.dim_items").cast(DIM_ITEMS),
+        users=warehouse.query("select * from marts.dim_users").cast(DIM_USERS),
+        item_features=warehouse.query("select * from marts.feat_items").cast(FEAT_ITEMS),
+        user_features=warehouse.query("select * from marts.feat_users").cast(FEAT_USERS),
+        cut_at=cut_at,
+    )

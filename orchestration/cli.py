@@ -1,0 +1,165 @@
+"""The command `aisle`.
+
+What it is told is what the environment variables say, in other words: each option sets one of them for this process and
+whatever it starts.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from ml.contract.errors import AisleError
+from orchestration.settings import PlatformSettings, utc_now
+from orchestration.terminal import Terminal
+
+OPTIONS = {
+    "--home": "folder of all state",
+    "--source": "demo or files",
+    "--mapping": "YAML that names the files and their columns",
+    "--data-dir": "folder of the mapped files",
+    "--as-of": "last complete day, YYYY-MM-DD",
+    "--shop-size": "tiny, demo or large",
+    "--shop-seed": "seed of the demo shop",
+    "--recipe": "YAML of the methods to use",
+}
+"""Each is the environment variable AISLE_<NAME>."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    terminal = Terminal(sys.stdout)
+    chosen = _parser().parse_args(arguments)
+    _tell_environment(chosen)
+    command: Callable[[argparse.Namespace, Terminal], int] = chosen.command
+    try:
+        return command(chosen, terminal)
+    except ValidationError as error:
+        for problem in error.errors():
+            terminal.say(f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}")
+    except AisleError as error:
+        terminal.say(str(error))
+    except KeyboardInterrupt:
+        terminal.say("Stopped.")
+    return 1
+
+
+def demo(_chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """Raw events of the demo shop to lists over HTTP."""
+    from orchestration.showcase import show_lists
+
+    settings = PlatformSettings()
+    if not _already_released(settings, terminal) and not _run_everything(settings, terminal):
+        return 1
+    terminal.say("\nStarting the service on the live release and asking it for lists.")
+    show_lists(settings, say=terminal.say)
+    terminal.say("\n`make dev` starts the service, the Dagster UI and MLflow together.")
+    return 0
+
+
+def run(_chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """Every day of the source, through to the release."""
+    return 0 if _run_everything(PlatformSettings(), terminal) else 1
+
+
+def dev(_chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """Dagster, the service and MLflow until Ctrl-C."""
+    from orchestration.calendar import remember
+    from orchestration.development import Ports, programs
+    from orchestration.supervisor import supervise
+
+    settings, ports = PlatformSettings(), Ports()
+    remember(settings, now=utc_now())
+    for name, address in ports.addresses().items():
+        terminal.say(f"{name:<8} {address}")
+    terminal.say("Ctrl-C stops all of them.\n")
+    return supervise(programs(settings, ports), say=terminal.say)
+
+
+def releases(_chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """What is published; the live one has a mark."""
+    from ml.release import published
+
+    found = published(PlatformSettings().releases_path)
+    for release in found:
+        terminal.say(f"{'*' if release.is_live else ' '} {release.version}  data until {release.cut_at:%Y-%m-%d}")
+    if not found:
+        terminal.say("Nothing is released yet. Run `make demo`, or `aisle run` on your own data.")
+    return 0
+
+
+def rollback(chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """Make an older release the live one, here and in the registry."""
+    from ml.release import Registry
+    from ml.release import rollback as roll_back
+
+    settings = PlatformSettings()
+    pointer = roll_back(settings.releases_path, now=utc_now(), to=chosen.to)
+    terminal.say(f"Live again: {pointer.version} (before: {pointer.previous}). Running services follow by themselves.")
+    restored = Registry.under(settings.home).restore(pointer.version)
+    terminal.say(f"Registry: `champion` is version {restored.number}.")
+    return 0
+
+
+def _run_everything(settings: PlatformSettings, terminal: Terminal) -> bool:
+    from orchestration.calendar import remember
+
+    # Before the graph is imported: its partitions begin on the day written down here.
+    calendar = remember(settings, now=utc_now())
+    terminal.say(
+        f"{settings.source} source, {calendar.first_day} to {calendar.until(utc_now())}; state in {settings.home}"
+    )
+    started = time.monotonic()
+    terminal.hint("loading the asset graph")
+    from orchestration.definitions import defs
+    from orchestration.run import history_of, run_job, whole_range
+
+    with history_of(settings) as instance:
+        finished = run_job(defs, "train_and_release", instance, terminal=terminal, tags=whole_range(calendar))
+    terminal.say(f"\n{finished.progress.table()}\n  {'with start':<12}{time.monotonic() - started:8.1f} s")
+    if not finished.success:
+        terminal.say(f"\nThe run failed (run {finished.run_id}; `make dev` shows all of it in the Dagster UI):")
+        for failure in finished.progress.failures:
+            terminal.say(f"- {failure}")
+    return finished.success
+
+
+def _already_released(settings: PlatformSettings, terminal: Terminal) -> bool:
+    """Whether the live release is of the newest day."""
+    from ml.release import published
+    from orchestration.calendar import calendar_of
+
+    live = [release for release in published(settings.releases_path) if release.is_live]
+    newest = calendar_of(settings, now=utc_now()).until(utc_now())
+    if not live or live[0].cut_at.date() != newest + timedelta(days=1):
+        return False
+    terminal.say(f"Reusing release {live[0].version} with data until {newest}. Delete {settings.home} to start over.")
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aisle", description="From a shop's own events to recommendations.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for command in (demo, run, dev, releases, rollback):
+        sub = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
+        sub.set_defaults(command=command)
+        for option, meaning in OPTIONS.items():
+            sub.add_argument(option, help=meaning)
+        if command is rollback:
+            sub.add_argument("--to", help="version to return to; the one that was live before when left out")
+    return parser
+
+
+def _tell_environment(chosen: argparse.Namespace) -> None:
+    for option in OPTIONS:
+        name = option.removeprefix("--").replace("-", "_")
+        if (value := getattr(chosen, name)) is not None:
+            os.environ[f"AISLE_{name.upper()}"] = value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

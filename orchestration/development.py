@@ -1,0 +1,57 @@
+"""The programs of `make dev`."""
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestration.run import dagster_home
+from orchestration.settings import PlatformSettings
+from orchestration.supervisor import Program
+
+
+class Ports(BaseSettings):
+    """Where each program listens, on this machine only."""
+
+    model_config = SettingsConfigDict(env_prefix="AISLE_", frozen=True, extra="forbid")
+
+    dagster_port: int = Field(default=3000, ge=1, le=65_535, description="Dagster's user interface.")
+    service_port: int = Field(default=8000, ge=1, le=65_535, description="The service.")
+    mlflow_port: int = Field(default=5000, ge=1, le=65_535, description="MLflow's user interface.")
+
+    def addresses(self) -> dict[str, str]:
+        ports = {"dagster": self.dagster_port, "service": self.service_port, "mlflow": self.mlflow_port}
+        return {name: f"http://127.0.0.1:{port}{'/docs' if name == 'service' else ''}" for name, port in ports.items()}
+
+
+def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
+    """Dagster's webserver and daemon, the service, MLflow's pages over the registry of this home."""
+    home = str(settings.home)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return [
+        Program(
+            "dagster",
+            [_beside("dagster"), "dev", "--host", "127.0.0.1", "--port", str(ports.dagster_port)],
+            {"DAGSTER_HOME": str(dagster_home(settings)), "AISLE_HOME": home},
+        ),
+        Program(
+            "service",
+            [sys.executable, "-m", "serving"],
+            {"AISLE_HOME": home, "AISLE_SERVICE_PORT": str(ports.service_port)},
+        ),
+        Program(
+            "mlflow",
+            [
+                _beside("mlflow"), "server", "--host", "127.0.0.1", "--port", str(ports.mlflow_port), "--workers", "1",
+                "--backend-store-uri", f"sqlite:///{home}/mlflow.db",
+                "--artifacts-destination", f"{home}/mlflow-artifacts",
+            ],
+            {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"},
+        ),
+    ]  # fmt: skip
+
+
+def _beside(name: str) -> str:
+    """A command of the environment this Python belongs to: it need not be on the PATH."""
+    return str(Path(sys.executable).with_name(name))

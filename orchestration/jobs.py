@@ -1,0 +1,34 @@
+"""What is run together. Every job runs in one process: imports of the heavy libraries are paid once."""
+
+import dagster as dg
+
+RETRAIN_TAG = "aisle/retrain"
+"""On every run that trains. The drift sensor's cool-down looks for it."""
+
+MONITORING = dg.AssetSelection.groups("monitoring")
+
+train_and_release = dg.define_asset_job(
+    "train_and_release",
+    selection=dg.AssetSelection.groups("ingest", "warehouse", "training", "release"),
+    tags={RETRAIN_TAG: "true"},
+    description="The whole path, raw events to released bundle, for one day or a range of days.",
+)
+
+retrain = dg.define_asset_job(
+    "retrain",
+    selection=dg.AssetSelection.groups("training", "release"),
+    tags={RETRAIN_TAG: "true"},
+    description="Train, judge and release again on the tables as they are.",
+)
+
+refresh_index = dg.define_asset_job(
+    "refresh_index",
+    selection=dg.AssetSelection.assets(["ml", "item_vectors"], ["ml", "ann_index"]),
+    description="Vectors and index of today's catalogue under the same towers. Automation does the same when items change.",
+)
+
+check_drift = dg.define_asset_job(
+    "check_drift", selection=MONITORING, description="Compare the live window with the champion's training snapshot."
+)
+
+JOBS = [train_and_release, retrain, refresh_index, check_drift]

@@ -1,0 +1,57 @@
+"""The outside world as the assets see it, chosen by one variable."""
+
+from typing import Any, assert_never
+
+from ml.contract.errors import PlatformError
+from ml.experiments.recipe import Recipe
+from orchestration.calendar import calendar_of
+from orchestration.resources.artifacts import ArtifactStore
+from orchestration.resources.dbt import Dbt, FeatureCuts
+from orchestration.resources.recipe import RecipeResource
+from orchestration.resources.releases import ReleaseStore
+from orchestration.resources.reports import ReportFolder
+from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.settings import Platform, PlatformSettings, utc_now
+from orchestration.sources.resource import SourceResource
+
+
+def resources_for(settings: PlatformSettings) -> dict[str, Any]:
+    """Every resource of the asset graph, by the name of the parameter that asks for it.
+
+    Raises:
+        PlatformError: the platform is known but not built yet. Nothing falls back to another one.
+    """
+    match settings.platform:
+        case Platform.EMBEDDED:
+            return {
+                "source": _source(settings),
+                "warehouse": DuckDBWarehouse(path=str(settings.warehouse_path)),
+                "dbt": Dbt.of(settings),
+                "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
+                "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
+                "releases": ReleaseStore(home=str(settings.home)),
+                "reports": ReportFolder(path=str(settings.reports_path)),
+                "recipe": RecipeResource(
+                    path=str(settings.recipe.absolute()) if settings.recipe else None,
+                    checkpoint_folder=str(settings.home / "checkpoints"),
+                ),
+            }
+        case Platform.GCP:
+            raise PlatformError(
+                "AISLE_PLATFORM=gcp still lacks its warehouse (BigQuery), artifact store (GCS) and registry (PostgreSQL). "
+                "Expected: embedded. Unset AISLE_PLATFORM."
+            )
+        case unknown:
+            assert_never(unknown)
+
+
+def _source(settings: PlatformSettings) -> SourceResource:
+    return SourceResource(
+        name=settings.source.value,
+        mapping=str(settings.mapping.absolute()) if settings.mapping else None,
+        data_dir=str(settings.data_dir.absolute()) if settings.data_dir else None,
+        shop_size=settings.shop_size,
+        shop_seed=settings.shop_seed,
+        opened_on=calendar_of(settings, now=utc_now()).first_day.isoformat(),
+        drift_from=settings.drift_from.isoformat() if settings.drift_from else None,
+    )

@@ -1,0 +1,138 @@
+"""What a demo shop's customers would see: real lists, asked for over HTTP from the real service."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from ml.contract.errors import PlatformError
+from orchestration.progress import Say
+from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.settings import PlatformSettings
+
+SECONDS_TO_BE_READY = 120
+LISTED = 8
+
+CUSTOMERS = """
+    with bought as (
+        select user_id, category, count(*) as times
+        from raw.interactions inner join raw.items using (item_id)
+        where event_type = 'purchase' and user_id is not null and category is not null
+        group by all
+    ),
+    tastes as (
+        select user_id, arg_max(category, times) as favourite, max(times) as of_favourite, sum(times) as purchases
+        from bought group by user_id having sum(times) between 8 and 60
+    ),
+    clearest as (
+        select *, row_number() over (partition by favourite order by of_favourite / purchases desc, user_id) as place
+        from tastes
+    )
+    select user_id, favourite, of_favourite::int as of_favourite, purchases::int as purchases from clearest
+    where place = 1 order by of_favourite / purchases desc, user_id limit 2
+"""
+"""Two customers whose tastes are plain to see, and not the same."""
+
+BEST_SELLER = """
+    select item_id, any_value(title) as title from raw.interactions inner join raw.items using (item_id)
+    where event_type = 'purchase' group by item_id order by count(*) desc, item_id limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that answers."""
+
+    address: str
+
+    def ask(self, path: str) -> dict[str, Any]:
+        with urlopen(f"{self.address}{path}", timeout=10) as answer:
+            asked: dict[str, Any] = json.load(answer)
+            return asked
+
+
+def show_lists(settings: PlatformSettings, *, say: Say) -> None:
+    """Start the service on the live release, print what it answers to four requests, and stop it.
+
+    Raises:
+        PlatformError: the service did not become ready.
+    """
+    warehouse = DuckDBWarehouse(path=str(settings.warehouse_path))
+    [best_seller] = warehouse.query(BEST_SELLER).to_pylist()
+    with running_service(settings) as service:
+        for customer in warehouse.query(CUSTOMERS).to_pylist():
+            say("")
+            say(
+                f"Customer {customer['user_id']}: {customer['of_favourite']} of {customer['purchases']} purchases in "
+                f"{customer['favourite']}"
+            )
+            _show(service, f"/api/v1/recommendations/homepage?user_id={quote(customer['user_id'])}&limit={LISTED}", say)
+        say("\nSomeone nobody knows")
+        _show(service, f"/api/v1/recommendations/homepage?user_id=nobody-yet&limit={LISTED}", say)
+        say(f"\nOn the page of {best_seller['title']}")
+        _show(service, f"/api/v1/recommendations/product/{quote(best_seller['item_id'])}?limit={LISTED}", say)
+
+
+def _show(service: Service, path: str, say: Say) -> None:
+    started = time.perf_counter()
+    answer = service.ask(path)
+    say(f"  GET {path}  ({(time.perf_counter() - started) * 1000:.0f} ms, bundle {answer['bundle_version']})")
+    for item in answer["recommendations"]:
+        price = "" if item["price"] is None else f"{item['price']:.2f}"
+        name, category = item["name"] or item["product_id"], item["category"] or ""
+        say(f"  {item['position']:>2}. {name[:44]:<44} {category[:20]:<20} {price:>8}  {item['source']}")
+
+
+@contextmanager
+def running_service(settings: PlatformSettings) -> Iterator[Service]:
+    """The service on a free port, stopped at the end whatever happens."""
+    port = free_port()
+    log = settings.home / "logs" / "service.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "AISLE_HOME": str(settings.home), "AISLE_SERVICE_PORT": str(port)}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving"], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            service = Service(f"http://127.0.0.1:{port}")
+            _wait_until_ready(service, process, log)
+            yield service
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(service: Service, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_BE_READY
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            service.ask("/readyz")
+            return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    said = " ".join(log.read_text().split()[-60:])
+    ended = "" if process.poll() is None else f", ended with code {process.returncode}"
+    raise PlatformError(
+        f"The service must be ready within {SECONDS_TO_BE_READY} s. Received: not ready{ended}. It said: {said}"
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,257 @@
+"""A mapping file: which files hold the shop's tables, and what their columns mean. Short on purpose; no SQL in it.
+
+    interactions:
+      path: sales.csv.gz
+      columns: {user_id: CustomerID, item_id: StockCode, occurred_at: InvoiceDate}
+      event_type: purchase
+
+The keys of `columns` are ours, the values are the file's. Only `interactions` is required.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping as Columns
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pyarrow as pa
+import yaml
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ml.contract.columns import RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.errors import MappingError
+from orchestration.sources.rules import (
+    NUMBER_STEPS,
+    TEXT_STEPS,
+    ColumnRef,
+    EventRule,
+    EventTypeSource,
+    Normalisation,
+    Part,
+    Ref,
+    Rule,
+    Rules,
+    accepted,
+)
+
+InteractionColumn = Literal[
+    "user_id", "item_id", "event_type", "occurred_at", "event_id", "quantity", "price", "order_id", "session_id",
+    "request_id", "received_at",
+]  # fmt: skip
+ImpressionColumn = Literal[
+    "request_id", "user_id", "item_id", "position", "shown_at", "surface", "bundle_version", "propensity", "source"
+]
+ItemColumn = Literal[
+    "item_id", "title", "category", "sub_category", "brand", "seller_id", "description", "image_url", "price",
+    "created_at", "is_active", "stock", "region",
+]  # fmt: skip
+UserColumn = Literal["user_id", "country", "segment", "signed_up_at"]
+DerivedItemColumn = Literal[
+    "title", "category", "sub_category", "brand", "seller_id", "description", "image_url", "price"
+]
+DerivedUserColumn = Literal["country", "segment"]
+
+
+def _require_columns(columns: Columns[Any, ColumnRef], *required: str) -> None:
+    if missing := set(required) - set(columns):
+        raise ValueError(f"`columns` lacks {', '.join(sorted(missing))}")
+
+
+def _require_steps_fit(
+    columns: Columns[Any, ColumnRef], steps: Columns[Any, tuple[Normalisation, ...]], schema: pa.Schema
+) -> None:
+    for name, asked in steps.items():
+        if name not in columns:
+            raise ValueError(f"`normalise` names {name}, which `columns` does not map")
+        fitting = TEXT_STEPS if pa.types.is_string(schema.field(name).type) else NUMBER_STEPS
+        if strange := [step for step in asked if step not in fitting]:
+            raise ValueError(f"`normalise` of {name} takes {', '.join(sorted(fitting))}, received {', '.join(strange)}")
+
+
+class FileTable(Part):
+    """How one file is written."""
+
+    path: str = Field(
+        min_length=1,
+        description="CSV (also .gz) or Parquet. Relative to the mapping file, else to AISLE_DATA_DIR.",
+    )
+    separator: str = Field(default=",", min_length=1, max_length=1, description="Between the columns of a CSV.")
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="Of a CSV.")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal sign of numbers in a CSV.")
+    timestamp_format: str | None = Field(
+        default=None,
+        description="strptime format of instants written as text, or unix_seconds, or unix_milliseconds. Null: ISO 8601.",
+    )
+    timezone: str = Field(default="UTC", description="IANA zone of instants that do not say theirs.")
+
+    @field_validator("timestamp_format")
+    @classmethod
+    def _is_a_form(cls, form: str) -> str:
+        return accepted(form, "select try_strptime('', ?)", "expected a strptime format such as %Y-%m-%d %H:%M:%S")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("expected an IANA time zone such as Europe/London") from error
+        return name
+
+
+class InteractionsTable(FileTable):
+    """What people did: one row per event."""
+
+    columns: dict[InteractionColumn, Ref] = Field(
+        description="Ours: the file's. user_id, item_id and occurred_at are required."
+    )
+    event_type: EventTypeSource | None = Field(
+        default=None,
+        description="One type for all rows, or the column that tells it. Null: `columns` names event_type.",
+    )
+    event_rules: tuple[EventRule, ...] = Field(default=(), description="Exceptions; the first that holds decides.")
+    out_of_scope: dict[str, Rules] = Field(
+        default={},
+        description="Rows that are no business of a recommender, by the reason's name; the first that holds decides. "
+        "Such rows are landed and counted, never dropped.",
+    )
+    normalise: dict[InteractionColumn, tuple[Normalisation, ...]] = Field(
+        default={}, description="Steps for texts (trim, upper, lower) and numbers (absolute), in this order."
+    )
+    first_day: date | None = Field(
+        default=None, description="Earlier rows land on this day. Null: the file's first day."
+    )
+    last_day: date | None = Field(default=None, description="Later rows land on this day. Null: the file's last day.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _require_columns(self.columns, "user_id", "item_id", "occurred_at")
+        _require_steps_fit(self.columns, self.normalise, RAW_INTERACTIONS)
+        if ("event_type" in self.columns) == (self.event_type is not None):
+            raise ValueError("the event type must be told once: by `event_type`, or by `columns.event_type`")
+        if self.first_day and self.last_day and self.first_day > self.last_day:
+            raise ValueError(f"first_day {self.first_day} is after last_day {self.last_day}")
+        return self
+
+    @property
+    def rules(self) -> Iterator[Rule]:
+        """Every rule of the table."""
+        for rules in (*(event_rule.when for event_rule in self.event_rules), *self.out_of_scope.values()):
+            yield from rules
+
+
+class ImpressionsTable(FileTable):
+    """What people were shown: one row per shown place."""
+
+    columns: dict[ImpressionColumn, Ref]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _require_columns(self.columns, "request_id", "item_id", "position", "shown_at")
+        return self
+
+
+class ItemsTable(FileTable):
+    """The catalogue: one row per item."""
+
+    columns: dict[ItemColumn, Ref]
+    normalise: dict[ItemColumn, tuple[Normalisation, ...]] = Field(default={}, description="As for interactions.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _require_columns(self.columns, "item_id")
+        _require_steps_fit(self.columns, self.normalise, RAW_ITEMS)
+        return self
+
+
+class UsersTable(FileTable):
+    """The users: one row per user."""
+
+    columns: dict[UserColumn, Ref]
+    normalise: dict[UserColumn, tuple[Normalisation, ...]] = Field(default={}, description="As for interactions.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        _require_columns(self.columns, "user_id")
+        _require_steps_fit(self.columns, self.normalise, RAW_USERS)
+        return self
+
+
+class DerivedItems(Part):
+    """No file of items: one item per id in scope, each text the most frequent one, the price the median."""
+
+    derive: dict[DerivedItemColumn, Ref] = Field(default={}, description="Ours: the interactions file's.")
+
+
+class DerivedUsers(Part):
+    """No file of users: one user per id in scope, each text the most frequent one."""
+
+    derive: dict[DerivedUserColumn, Ref] = Field(default={}, description="Ours: the interactions file's.")
+
+
+def _file_or_derived(value: object) -> str:
+    has_path = "path" in value if isinstance(value, dict) else isinstance(value, FileTable)
+    return "a file" if has_path else "derived"
+
+
+ItemsSource = Annotated[
+    Annotated[ItemsTable, Tag("a file")] | Annotated[DerivedItems, Tag("derived")], Discriminator(_file_or_derived)
+]
+UsersSource = Annotated[
+    Annotated[UsersTable, Tag("a file")] | Annotated[DerivedUsers, Tag("derived")], Discriminator(_file_or_derived)
+]
+_TAGS = {"all rows", "by column", "a file", "derived", "[key]"}
+
+
+class Mapping(Part):
+    """A whole mapping file."""
+
+    interactions: InteractionsTable
+    impressions: ImpressionsTable | None = Field(default=None, description="Only of shops that log what they show.")
+    items: ItemsSource = Field(default=DerivedItems(), description="A file, or what to derive.")
+    users: UsersSource = Field(default=DerivedUsers(), description="A file, or what to derive.")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The mapping in a YAML file.
+
+        Raises:
+            MappingError: no such file, no YAML, or a key or value that does not belong; all faults in one message.
+        """
+        if not path.is_file():
+            raise MappingError(
+                f"The mapping must be a YAML file. Received: {path}, which is not there. Correct AISLE_MAPPING."
+            )
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except yaml.YAMLError as error:
+            raise MappingError(
+                f"The mapping must be YAML. Received: {path}, {' '.join(str(error).split())}. Correct it."
+            ) from error
+        except ValidationError as error:
+            raise MappingError(
+                f"The mapping {path} is not valid. {_faults(error)}. Correct it; examples/ shows whole ones."
+            ) from error
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(_fault(fault["loc"], fault["type"], fault["msg"], fault["input"]) for fault in error.errors())
+
+
+def _fault(loc: tuple[int | str, ...], kind: str, message: str, received: object) -> str:
+    where = ".".join(str(part) for part in loc if part not in _TAGS) or "the file"
+    match kind:
+        case "extra_forbidden":
+            return f"At `{where}`: no such key"
+        case "missing":
+            return f"At `{where}`: required, and not there"
+        case _:
+            return f"At `{where}`: {message.removeprefix('Value error, ')}. Received: {str(received)[:80]!r}"

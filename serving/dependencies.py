@@ -1,0 +1,26 @@
+"""What handlers ask for, as one alias each."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from ml.runtime.requests import MAX_LIMIT
+from serving.live_bundle import LiveBundle, LiveRelease
+
+ItemId = Annotated[str, Path(min_length=1, max_length=256, description="The shop's own id.", examples=["85123A"])]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])]
+
+# These are coroutines though they wait for nothing: FastAPI sends plain functions to a thread each, which costs more than they do.
+
+
+async def live_bundle(request: Request) -> LiveBundle:
+    live: LiveBundle = request.app.state.live
+    return live
+
+
+async def live_release(live: Annotated[LiveBundle, Depends(live_bundle)]) -> LiveRelease:
+    return live.release
+
+
+Live = Annotated[LiveBundle, Depends(live_bundle)]
+Release = Annotated[LiveRelease, Depends(live_release)]

@@ -1,0 +1,143 @@
+"""The bundle that answers, and the thread that replaces it when another release becomes the live one."""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+
+from ml.contract.errors import BundleError, ReleaseError
+from ml.contract.manifest import MANIFEST
+from ml.contract.release import POINTER, ReleasePointer
+from ml.runtime.bundle import Bundle, open_bundle
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest, ProductRequest, Request
+
+RETRY_SECONDS = 60.0
+"""A refused release is tried again this often: its disk may have been the trouble. Opening costs seconds, so not at every poll."""
+_WARM_REQUESTS = 3
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveRelease:
+    """One opened, verified and warmed release."""
+
+    bundle: Bundle
+    opened_at: datetime
+    pointer: ReleasePointer | None
+    """None when the version is pinned."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the release that should be live is not."""
+
+    reason: str
+    refused_at: datetime
+
+
+class LiveBundle:
+    """Holds one release at a time. A request reads `release` once and keeps to it, so no answer mixes two versions."""
+
+    def __init__(self, releases: Path, *, pin: str | None = None, poll_seconds: float = 2.0) -> None:
+        self._releases = releases
+        self._pin = pin
+        self._poll_seconds = poll_seconds
+        self._release: LiveRelease | None = None
+        self._refusal: Refusal | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._next_try = 0.0
+        self._stopping = Event()
+        self._thread: Thread | None = None
+
+    @property
+    def release(self) -> LiveRelease:
+        """The release that answers.
+
+        Raises:
+            ReleaseError: none could be opened yet; the message says why and what to run.
+        """
+        if self._release is None:
+            raise ReleaseError(self._refusal.reason if self._refusal else "The release bundle is still being opened.")
+        return self._release
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Set while an older release, or none, answers instead of the one that should be live."""
+        return self._refusal
+
+    def start(self) -> None:
+        """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad."""
+        self.refresh()
+        self._stopping.clear()
+        self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; what is live keeps answering."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def refresh(self) -> None:
+        """Make the release that should be live the one that answers, if that changed; keep the old one if it cannot be opened."""
+        stamp = self._stamp_of_target()
+        if stamp == self._stamp and monotonic() < self._next_try:
+            return
+        self._stamp, self._next_try = stamp, monotonic() + RETRY_SECONDS
+        try:
+            self._release = self._opened()
+        except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
+            self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
+            logger.warning("Release refused: %s", self._refusal.reason)
+            return
+        self._refusal, self._next_try = None, float("inf")
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(self._poll_seconds):
+            self.refresh()
+
+    def _opened(self) -> LiveRelease:
+        pointer = None if self._pin else ReleasePointer.read(self._releases)
+        version = pointer.version if pointer else self._pin
+        if self._release is not None and self._release.bundle.version == version:
+            return replace(self._release, pointer=pointer)
+        folder = pointer.bundle_in(self._releases) if pointer else self._releases / str(self._pin)
+        bundle = open_bundle(folder)
+        if bundle.version != version:
+            raise BundleError(
+                f"Expected bundle {version} in {folder}. Received: {bundle.version}. Run `aisle rollback`, or pin another AISLE_BUNDLE."
+            )
+        warm(bundle, now=datetime.now(UTC))
+        logger.info("Bundle %s answers from now on.", bundle.version)
+        return LiveRelease(bundle, datetime.now(UTC), pointer)
+
+    def _stamp_of_target(self) -> tuple[int, int] | None:
+        """Changes whenever the file that says what is live is replaced; None while there is none."""
+        path = self._releases / self._pin / MANIFEST if self._pin else self._releases / POINTER
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
+
+def warm(bundle: Bundle, *, now: datetime) -> None:
+    """Ask a bundle what will be asked: fills its caches before the first customer waits for them, and proves that it answers.
+
+    Raises:
+        BundleError: it has items to show and shows none.
+    """
+    user_ids = bundle.users.vocabulary.ids.slice(0, _WARM_REQUESTS).to_pylist()
+    item_ids = bundle.items.vocabulary.ids.slice(0, _WARM_REQUESTS).to_pylist()
+    homes: list[Request] = [HomeRequest(user_id=user_id) for user_id in (None, *user_ids)]
+    for request in homes + [ProductRequest(item_id=item_id) for item_id in item_ids]:
+        answer = recommend(bundle, request, now=now)
+        # A product page leaves its own item out, so two available items are the least that must give a list.
+        if not answer.items and bundle.items.available.sum() > 1:
+            raise BundleError(f"Bundle {bundle.version} must answer {request}. Received: an empty list.")
+        for item in answer.items:
+            bundle.display(item.item_row)

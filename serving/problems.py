@@ -1,0 +1,91 @@
+"""Errors as answers: one body for all of them."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ml.contract.errors import ContractError, ReleaseError, UnknownItemError
+from serving.request_id import HEADER
+from serving.schemas import Detail, Problem
+
+RETRY_AFTER_SECONDS = 5
+_READ_THE_DOCS = "Correct the request; /docs describes every parameter."
+_RUN_THE_DEMO = (
+    "Run `make demo`, or `aisle run` on your own data. This service needs no restart: it opens the release by itself."
+)
+
+logger = logging.getLogger(__name__)
+
+
+def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """How a route's failures look, for its OpenAPI page."""
+    texts = {
+        HTTPStatus.NOT_FOUND: "The catalogue holds no such product.",
+        HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is not what it must be; every wrong one is listed.",
+        HTTPStatus.SERVICE_UNAVAILABLE: "No release bundle is open; the body says what to run.",
+    }
+    return {status.value: {"model": Problem, "description": texts[status]} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Every error of every route becomes a `Problem`."""
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        details = tuple(_detail(part) for part in error.errors())
+        message = " ".join(f"{part.field}: {part.expected}. Received: {part.received}." for part in details)
+        return _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", message, _READ_THE_DOCS, details)
+
+    @app.exception_handler(ContractError)
+    async def _contract(request: Request, error: ContractError) -> Response:
+        return _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", str(error), _READ_THE_DOCS)
+
+    @app.exception_handler(UnknownItemError)
+    async def _unknown_item(request: Request, error: UnknownItemError) -> Response:
+        remedy = "Ask for a product of the live catalogue; a new one is known after the next release."
+        return _problem(request, HTTPStatus.NOT_FOUND, "unknown_product", str(error), remedy)
+
+    @app.exception_handler(ReleaseError)
+    async def _no_bundle(request: Request, error: ReleaseError) -> Response:
+        answer = _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "no_bundle", str(error), _RUN_THE_DEMO)
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return answer
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        status = HTTPStatus(error.status_code)
+        message = f"{status.phrase}: {request.method} {request.url.path}."
+        answer = _problem(request, status, status.name.lower(), message, "/docs lists every route and its method.")
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    async def _defect(request: Request, error: Exception) -> Response:
+        request_id = request.state.request_id
+        logger.error("Request %s failed.", request_id, exc_info=error)
+        message = "The service failed on a request it should have answered."
+        remedy = f"Report it with this request id; the log has the details under {request_id}."
+        return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", message, remedy)
+
+
+def _problem(
+    request: Request, status: HTTPStatus, error: str, message: str, remedy: str, details: tuple[Detail, ...] = ()
+) -> Response:
+    request_id = request.state.request_id
+    body = Problem(error=error, message=message, remedy=remedy, details=details, request_id=request_id)
+    # Set here as well as by the middleware, which a defect's answer does not pass through.
+    return Response(body.model_dump_json(), status, {HEADER: request_id}, "application/json")
+
+
+def _detail(part: Any) -> Detail:
+    missing = part["type"] == "missing"
+    return Detail(
+        field=".".join(str(place) for place in part["loc"]),
+        expected=part["msg"],
+        received="nothing" if missing else repr(part["input"])[:200],
+    )

@@ -1,0 +1,24 @@
+"""Probes."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+
+from serving.dependencies import Live
+from serving.problems import responses
+from serving.schemas import Alive, Ready, RefusedRelease
+
+router = APIRouter(tags=["probes"])
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> Alive:
+    """Always 200: restart the process if it does not answer."""
+    return Alive()
+
+
+@router.get("/readyz", summary="Can it answer?", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
+async def readyz(live: Live) -> Ready:
+    """200 while a bundle answers. `refused` says why a newer release does not."""
+    refused = RefusedRelease.of(live.refusal) if live.refusal else None
+    return Ready(bundle_version=live.release.bundle.version, refused=refused)

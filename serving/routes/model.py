@@ -1,0 +1,17 @@
+"""Which bundle answers."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+
+from serving.dependencies import Release
+from serving.problems import responses
+from serving.schemas import ModelFacts
+
+router = APIRouter(prefix="/api/v1", tags=["model"])
+
+
+@router.get("/model", summary="The bundle that answers", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
+async def model(release: Release) -> ModelFacts:
+    """Version, data window and sizes of the one release every answer comes from right now."""
+    return ModelFacts.of(release)

@@ -1,0 +1,225 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from threading import Event
+from threading import enumerate as enumerate_threads
+
+import pyarrow as pa
+import pytest
+
+from ml.contract.errors import BundleError, ReleaseError
+from ml.contract.release import ReleasePointer, manifest_sha256
+from ml.features.pseudonym import pseudonym
+from ml.release.publish import publish, rollback
+from ml.runtime.bundle import open_bundle
+from ml.runtime.items import ItemTable
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest
+from serving import live_bundle
+from serving.app import create_app
+from serving.live_bundle import LiveBundle, warm
+from serving.settings import DEVELOPMENT_KEY, ServiceSettings
+from tests.serving.conftest import NOW, TestClient, copy_with_a_broken_file, wait_until
+
+HOMEPAGE = "/api/v1/recommendations/homepage"
+ROUTES_OF_A_BUNDLE = [HOMEPAGE, "/api/v1/recommendations/product/i001", "/api/v1/model", "/readyz"]
+
+
+def version_of(client: TestClient) -> str:
+    return client.get("/readyz").json()["bundle_version"]
+
+
+@pytest.mark.parametrize("url", ROUTES_OF_A_BUNDLE)
+def test_without_a_release_the_answer_is_503_and_says_what_to_run(empty_client, url):
+    answer = empty_client.get(url)
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "no_bundle"
+    assert "make demo" in answer.json()["message"]
+    assert "make demo" in answer.json()["remedy"]
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_process_without_a_release_is_alive(empty_client):
+    assert empty_client.get("/healthz").json() == {"status": "alive"}
+
+
+def test_a_first_release_is_served_without_a_restart(empty_client, tmp_path, bundles):
+    publish(bundles[0], releases=tmp_path / "releases", now=NOW)
+    wait_until(lambda: empty_client.get("/readyz").status_code == 200)
+    assert empty_client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
+
+
+def test_ready_names_the_version_and_nothing_refused(client, bundles):
+    assert client.get("/readyz").json() == {"status": "ready", "bundle_version": bundles[0].name, "refused": None}
+
+
+def test_the_model_route_says_where_the_bundle_comes_from(client, bundles):
+    facts = client.get("/api/v1/model").json()
+    manifest = open_bundle(bundles[0]).manifest
+    assert facts["bundle_version"] == manifest.version
+    assert datetime.fromisoformat(facts["cut_at"]) == manifest.facts.cut_at
+    assert (facts["num_items"], facts["num_users"]) == (manifest.facts.num_items, manifest.facts.num_users)
+    assert datetime.fromisoformat(facts["released_at"]) == NOW
+    assert facts["previous_version"] is None
+
+
+def test_swaps_under_requests_lose_none_and_never_mix_two_versions(client, home, bundles):
+    opened = {folder.name: open_bundle(folder) for folder in bundles}
+    user = pseudonym("u003", DEVELOPMENT_KEY)
+    over = Event()
+
+    def ask() -> list[dict]:
+        answers = []
+        while not over.is_set():
+            answer = client.get(HOMEPAGE, params={"user_id": "u003", "limit": 10})
+            assert answer.status_code == 200, answer.text
+            answers.append(answer.json())
+        return answers
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        try:
+            for folder in (bundles[1], bundles[0], bundles[1]):
+                publish(folder, releases=home / "releases", now=NOW)
+                wait_until(lambda wanted=folder.name: version_of(client) == wanted)
+        finally:
+            over.set()
+        answers = [answer for future in asking for answer in future.result()]
+    assert {answer["bundle_version"] for answer in answers} == set(opened)
+    for answer in answers:
+        bundle = opened[answer["bundle_version"]]
+        now = datetime.fromisoformat(answer["generated_at"])
+        expected = recommend(bundle, HomeRequest(user_id=user, limit=10), now=now)
+        assert [(i["product_id"], i["score"]) for i in answer["recommendations"]] == [
+            (i.item_id, i.score) for i in expected.items
+        ]
+
+
+def test_a_rollback_is_followed(client, home, bundles):
+    publish(bundles[1], releases=home / "releases", now=NOW)
+    wait_until(lambda: version_of(client) == bundles[1].name)
+    rollback(home / "releases", now=NOW)
+    wait_until(lambda: version_of(client) == bundles[0].name)
+    assert client.get("/api/v1/model").json()["previous_version"] == bundles[1].name
+
+
+def test_a_damaged_release_is_refused_the_old_one_answers_and_the_reason_is_visible(client, home, bundles):
+    releases = home / "releases"
+    copy_with_a_broken_file(bundles[1], releases / bundles[1].name)
+    broken = {"version": bundles[1].name, "folder": bundles[1].name, "manifest_sha256": manifest_sha256(bundles[1])}
+    ReleasePointer.read(releases).model_copy(update=broken).write(releases)
+    wait_until(lambda: client.get("/readyz").json()["refused"] is not None)
+    ready = client.get("/readyz").json()
+    assert ready["bundle_version"] == bundles[0].name
+    assert f"Bundle {bundles[1].name} failed its checksum on ranker.txt" in ready["refused"]["reason"]
+    assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
+
+
+@pytest.mark.parametrize("damage", ["{not json", "", '{"version": "x"}'])
+def test_a_damaged_pointer_changes_nothing_but_the_reason_shown(client, home, bundles, damage):
+    (home / "releases" / "current.json").write_text(damage)
+    wait_until(lambda: client.get("/readyz").json()["refused"] is not None)
+    assert "is not a release pointer" in client.get("/readyz").json()["refused"]["reason"]
+    assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
+
+
+def test_a_vanished_pointer_changes_nothing_but_the_reason_shown(client, home, bundles):
+    (home / "releases" / "current.json").unlink()
+    wait_until(lambda: client.get("/readyz").json()["refused"] is not None)
+    assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
+
+
+def test_a_good_release_after_a_refused_one_clears_the_reason(client, home, bundles):
+    (home / "releases" / "current.json").write_text("broken")
+    wait_until(lambda: client.get("/readyz").json()["refused"] is not None)
+    (home / "releases" / "current.json").unlink()
+    publish(bundles[1], releases=home / "releases", now=NOW)
+    wait_until(lambda: version_of(client) == bundles[1].name)
+    assert client.get("/readyz").json()["refused"] is None
+
+
+def test_a_refused_release_is_tried_again_after_a_while_and_not_at_every_poll(home, bundles, monkeypatch):
+    live = LiveBundle(home / "releases")
+    tries = []
+    monkeypatch.setattr(live_bundle, "open_bundle", lambda folder: tries.append(folder) or _refuse())
+    clock = [1000.0]
+    monkeypatch.setattr(live_bundle, "monotonic", lambda: clock[0])
+    for _ in range(5):
+        live.refresh()
+    assert len(tries) == 1
+    clock[0] += live_bundle.RETRY_SECONDS
+    live.refresh()
+    assert len(tries) == 2
+    monkeypatch.setattr(live_bundle, "open_bundle", open_bundle)
+    clock[0] += live_bundle.RETRY_SECONDS
+    live.refresh()
+    assert live.release.bundle.version == bundles[0].name
+
+
+def _refuse():
+    raise OSError("the disk is away")
+
+
+def test_what_is_live_is_not_opened_again(home, bundles, monkeypatch):
+    live = LiveBundle(home / "releases")
+    live.refresh()
+    bundle = live.release.bundle
+    monkeypatch.setattr(live_bundle, "open_bundle", lambda _: pytest.fail("opened again"))
+    publish(bundles[0], releases=home / "releases", now=NOW.replace(year=2027))
+    live.refresh()
+    assert live.release.bundle is bundle
+    assert live.release.pointer.released_at.year == 2027
+    assert live.refusal is None
+
+
+def test_a_pinned_version_is_served_whatever_is_released(home, bundles):
+    publish(bundles[1], releases=home / "releases", now=NOW)
+    settings = ServiceSettings(home=home, bundle=bundles[0].name, poll_seconds=0.02)
+    with TestClient(create_app(settings)) as client:
+        assert version_of(client) == bundles[0].name
+        assert client.get("/api/v1/model").json()["released_at"] is None
+
+
+def test_a_pinned_version_that_is_not_there_is_503_and_named(home):
+    with TestClient(create_app(ServiceSettings(home=home, bundle="2020-01-01-absent"))) as client:
+        answer = client.get(HOMEPAGE)
+    assert answer.status_code == 503
+    assert "2020-01-01-absent" in answer.json()["message"]
+
+
+def test_a_bundle_in_a_folder_of_another_name_is_refused(home, bundles):
+    shutil.copytree(bundles[1], home / "releases" / "2026-01-01-renamed")
+    live = LiveBundle(home / "releases", pin="2026-01-01-renamed")
+    live.refresh()
+    with pytest.raises(ReleaseError, match=f"Expected bundle 2026-01-01-renamed .* Received: {bundles[1].name}"):
+        _ = live.release
+
+
+def test_before_the_first_attempt_it_says_that_it_is_opening(tmp_path):
+    with pytest.raises(ReleaseError, match="still being opened"):
+        _ = LiveBundle(tmp_path).release
+
+
+def test_a_bundle_that_answers_with_nothing_is_refused(bundles, monkeypatch):
+    bundle = open_bundle(bundles[0])
+    empty = replace(recommend(bundle, HomeRequest(), now=NOW), items=())
+    monkeypatch.setattr(live_bundle, "recommend", lambda *_args, **_kwargs: empty)
+    with pytest.raises(BundleError, match=r"must answer HomeRequest.*Received: an empty list"):
+        warm(bundle, now=NOW)
+
+
+def test_a_bundle_with_nothing_in_stock_may_answer_with_nothing(bundles):
+    bundle = open_bundle(bundles[0])
+    table = bundle.items.table
+    sold_out = table.set_column(table.schema.get_field_index("stock"), "stock", pa.array([0] * len(table), pa.int64()))
+    warm(replace(bundle, items=ItemTable(sold_out)), now=NOW)
+
+
+def test_following_ends_with_the_service_and_begins_anew_with_it(home):
+    app = create_app(ServiceSettings(home=home, poll_seconds=3600))
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert "live-bundle" in {thread.name for thread in enumerate_threads()}
+            assert client.get("/readyz").status_code == 200
+        assert "live-bundle" not in {thread.name for thread in enumerate_threads()}

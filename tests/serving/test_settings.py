@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from serving.settings import DEVELOPMENT_KEY, ServiceSettings
+
+
+def test_settings_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("AISLE_HOME", "/data/aisle")
+    monkeypatch.setenv("AISLE_SERVICE_PORT", "9000")
+    monkeypatch.setenv("AISLE_BUNDLE", "2026-03-02-0a1b2c3d4e5f")
+    settings = ServiceSettings()
+    assert settings.releases == Path("/data/aisle/releases")
+    assert (settings.service_port, settings.bundle) == (9000, "2026-03-02-0a1b2c3d4e5f")
+
+
+def test_production_refuses_the_development_key(monkeypatch):
+    monkeypatch.setenv("AISLE_ENVIRONMENT", "production")
+    with pytest.raises(ValidationError, match=r"needs a pseudonym key of its own.*Set AISLE_PSEUDONYM_KEY"):
+        ServiceSettings()
+    monkeypatch.setenv("AISLE_PSEUDONYM_KEY", "a key of the shop's own")
+    assert ServiceSettings().pseudonym_key == SecretStr("a key of the shop's own")
+
+
+def test_the_key_is_not_shown():
+    assert DEVELOPMENT_KEY not in repr(ServiceSettings())
+
+
+def test_an_unknown_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("AISLE_ENVIRONMENT", "prod")
+    with pytest.raises(ValidationError, match=r"development.*production"):
+        ServiceSettings()
+
+
+@pytest.mark.parametrize("pin", ["../elsewhere", "a/b", ".hidden", ""])
+def test_a_pin_is_a_name_and_never_a_path(pin):
+    with pytest.raises(ValidationError, match="bundle"):
+        ServiceSettings(bundle=pin)
+
+
+def test_a_misspelt_setting_is_refused():
+    with pytest.raises(ValidationError, match="poll_second"):
+        ServiceSettings(poll_second=1)
+
+
+def test_the_warehouse_has_the_same_development_key(repository):
+    assert f"'{DEVELOPMENT_KEY}'" in (repository / "dbt_project/macros/pseudonym.sql").read_text()
