@@ -101,7 +101,8 @@ class RetrievalExamples:
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder / "encoder")
-        np.savez(folder / "examples.npz", window=[self.window.start, self.window.end], **self.arrays())
+        window = np.array([self.window.start, self.window.end])
+        np.savez(folder / "examples.npz", allow_pickle=False, window=window, **self.arrays())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -137,7 +138,9 @@ def _queries(
         )
         for block in (slice(start, start + BLOCK) for start in range(0, max(len(events), 1), BLOCK))
     ]
-    return QueryInputs(*(np.concatenate([getattr(block, part.name) for block in blocks]) for part in fields(QueryInputs)))
+    return QueryInputs(
+        *(np.concatenate([getattr(block, part.name) for block in blocks]) for part in fields(QueryInputs))
+    )
 
 
 def _target(events: InteractionLog, target_column: str) -> Floats:

@@ -15,8 +15,8 @@ def batches(num_examples: int, *, batch_size: int, seed: int, epoch: int) -> Ite
     """
     order = np.random.default_rng((seed, epoch)).permutation(num_examples)
     size = min(batch_size, num_examples)
-    for start in range(0, num_examples - size + 1, max(size, 1)):
-        yield order[start : start + size]
+    for number in range(num_batches(num_examples, batch_size=batch_size)):
+        yield order[number * size : (number + 1) * size]
 
 
 def num_batches(num_examples: int, *, batch_size: int) -> int:

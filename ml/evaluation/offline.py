@@ -1,7 +1,7 @@
 """Judges a bundle on days it has not seen: its own request path, its own models, the tables of the day before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -36,7 +36,7 @@ class Exam:
     split: TimeSplit
     sources: SourceSettings
     index: IndexSettings
-    settings: EvaluationSettings = EvaluationSettings()
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     @property
     def starts_at(self) -> datetime:

@@ -203,7 +203,7 @@ def _log_ages(seconds: NDArray[np.int64]) -> Floats:
 
 def _events_before(histories: Histories, user_rows: Rows, at: Seconds) -> Seconds:
     """End position of each user's events strictly before `at`: one sorted search over (user, time) keys."""
-    if not len(histories.occurred_at):
+    if not len(histories.occurred_at) or not len(at):
         return histories.starts[user_rows]
     owners = np.repeat(np.arange(histories.num_users), np.diff(histories.starts))
     epoch = min(int(histories.occurred_at.min()), int(at.min()))

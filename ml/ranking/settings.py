@@ -18,4 +18,10 @@ class RankerSettings(BaseModel):
     patience: int = Field(
         40, ge=1, description="Trees without a better NDCG@10 on the newest week before training stops."
     )
+    num_threads: int = Field(
+        1,
+        ge=1,
+        description="LightGBM's threads spin while they wait for each other: on a busy machine two took eight times as long "
+        "as one. Raise it where the machine is training's alone.",
+    )
     seed: int = Field(7, ge=0)

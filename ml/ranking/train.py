@@ -103,6 +103,6 @@ def _parameters(settings: RankerSettings) -> dict[str, object]:
         "lambdarank_truncation_level": settings.truncation,
         "seed": settings.seed,
         "deterministic": True,
-        "num_threads": 2,
+        "num_threads": settings.num_threads,
         "verbosity": -1,
     }

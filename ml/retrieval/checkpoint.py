@@ -31,7 +31,7 @@ class Checkpoint:
         about = {"fingerprint": self.fingerprint, "reports": EPOCH_REPORTS.dump_python(tuple(reports), mode="json")}
         optimizer = {f"optimizer.{i:03d}": variable.numpy() for i, variable in enumerate(model.optimizer.variables)}
         weights = {f"weights.{name}": value for name, value in named_weights(model).items()}
-        np.savez(unfinished, about=json.dumps(about), **weights, **optimizer)
+        np.savez(unfinished, allow_pickle=False, about=np.array(json.dumps(about)), **weights, **optimizer)
         unfinished.replace(self.folder / FILE)
 
     def restore(self, model: Any) -> tuple[EpochReport, ...]:

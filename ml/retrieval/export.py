@@ -52,7 +52,9 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
 
     tower, length = trained.model.query_tower, trained.encoder.history_length
 
-    def query_tower(ids: Any, history_items: Any, history_events: Any, history_ages: Any, context: Any) -> dict[str, Any]:
+    def query_tower(
+        ids: Any, history_items: Any, history_events: Any, history_ages: Any, context: Any
+    ) -> dict[str, Any]:
         return {"vector": tower(QueryTensors(ids, history_items, history_events, history_ages, context))}
 
     _write_graph(

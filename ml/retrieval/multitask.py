@@ -17,6 +17,7 @@ from ml.retrieval.towers import (
     QueryTensors,
     QueryTower,
     RatingHead,
+    Shape,
     table,
 )
 
@@ -44,16 +45,14 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
 
     def __init__(self, encoder: TowerEncoder, settings: RetrieverSettings) -> None:
         super().__init__(name="multitask")
-        draws, dim = Draws(settings.seed), settings.embedding_dim
-        shape = {"layers": settings.tower_layers, "dim": dim, "draws": draws}
-        items = table(encoder.candidate_sizes[0], dim, draws, name="items")
-        history = HistoryEncoder(
-            items, num_events=NUM_EVENTS, history_length=encoder.history_length, dim=dim, draws=draws
-        )
+        draws = Draws(settings.seed)
+        shape = Shape(settings.tower_layers, settings.embedding_dim, draws)
+        items = table(encoder.candidate_sizes[0], shape.dim, draws, name="items")
+        history = HistoryEncoder(items, num_events=NUM_EVENTS, history_length=encoder.history_length, shape=shape)
         self.settings = settings
-        self.query_tower = QueryTower(encoder.query_sizes, history, **shape)
-        self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, **shape)
-        self.rating_head = RatingHead(layers=settings.rating_layers, draws=draws) if settings.rates else None
+        self.query_tower = QueryTower(encoder.query_sizes, history, shape)
+        self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, shape)
+        self.rating_head: Any = RatingHead(layers=settings.rating_layers, draws=draws) if settings.rates else None
         self.means = {name: tf.keras.metrics.Mean(name=name) for name in ("retrieval", "rating", "conversion")}
         self._create_weights(encoder.history_length)
 

@@ -39,8 +39,8 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         ids = catalogue["item_id"].to_pylist()
         unknown = CandidateInputs(np.zeros((1, 2 + len(ITEM_ATTRIBUTES)), np.int32), np.zeros((1, 1), np.float32))
         vectors = np.concatenate([trained.item_vectors(catalogue), trained.candidate_vectors(unknown)])
-        # A closure, not an attribute: tf.saved_model traces every Keras layer it can reach, which we neither need nor want.
-        self._trained = lambda: trained
+        # tf.saved_model traces every Keras layer it can reach; a plain dataclass hides them, and `learned` keeps their weights.
+        self._trained = trained
         self.learned = list(trained.model.trainable_variables)
         self.product_ids = tf.constant(ids, tf.string, shape=(len(ids),))
         self.vectors = tf.Variable(vectors, trainable=False, name="item_vectors")
@@ -72,7 +72,7 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         """Predictions for the given products `[b, m]`; one outside the catalogue is rated as an item nothing is known of."""
         *query, product_ids = query_and_products
         candidates = tf.gather(self.vectors, self.catalogue_rows.lookup(product_ids))
-        found = predictions(self._trained(), self._query_vectors(*query)[:, None, :], candidates)
+        found = predictions(self._trained, self._query_vectors(*query)[:, None, :], candidates)
         return {
             "predictions": found.value,
             "predictions_normalized": found.value_normalized,
@@ -89,7 +89,7 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             history_ages=tf.where(events > 0, tf.math.log1p(tf.maximum(age_days, 0.0)), 0.0),
             context=_cyclical_time(requested_at),
         )
-        return self._trained().model.query_tower(inputs)
+        return self._trained.model.query_tower(inputs)
 
 
 def predictions(trained: TrainedRetriever, query: Any, candidates: Any) -> HeadPredictions:
@@ -117,5 +117,3 @@ def _cyclical_time(at: Any) -> Any:
     angles = [2 * np.pi * (days % 1.0), 2 * np.pi * (((days + 3) % 7.0) / 7.0)]
     columns = [function(angle) for angle in angles for function in (tf.sin, tf.cos)]
     return tf.cast(tf.stack(columns, axis=1), tf.float32)
-
-

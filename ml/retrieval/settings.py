@@ -16,7 +16,9 @@ class RetrieverSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model_type: ModelType = Field("multitask", description="Which losses are learned: towers, rating head, or both.")
-    embedding_dim: int = Field(64, ge=2, le=1024, description="Length of query and candidate vectors; 128 in larger shops.")
+    embedding_dim: int = Field(
+        64, ge=2, le=1024, description="Length of query and candidate vectors; 128 in larger shops."
+    )
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
     rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
     history_length: int = Field(20, ge=1, le=512, description="Newest events of the user that the query tower sees.")
@@ -27,12 +29,18 @@ class RetrieverSettings(BaseModel):
     conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'is a purchase'.")
     target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
     user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
-    item_id_dropout: float = Field(0.1, ge=0, lt=1, description="Share of candidates shown as a new item: attributes alone.")
-    epochs: int = Field(6, ge=1, le=1000, description="Passes over the examples.")
+    item_id_dropout: float = Field(
+        0.1, ge=0, lt=1, description="Share of candidates shown as a new item: attributes alone."
+    )
+    epochs: int = Field(5, ge=1, le=1000, description="Passes over the examples.")
     carry_on_epochs: int = Field(2, ge=1, le=1000, description="Passes when training goes on from another retriever.")
     batch_size: int = Field(1024, ge=2, le=65_536, description="Examples per step; each is a negative of the others.")
-    optimizer: Literal["adam", "adagrad"] = Field("adam", description="adagrad touches only rows in use: for large catalogues.")
-    learning_rate: float = Field(0.002, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine.")
+    optimizer: Literal["adam", "adagrad"] = Field(
+        "adam", description="adagrad touches only rows in use: for large catalogues."
+    )
+    learning_rate: float = Field(
+        0.01, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
+    )
     top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
     seed: int = Field(0, ge=0, description="Of initial weights, order of examples and dropout.")
 

@@ -55,9 +55,7 @@ def train_stages(
 ) -> RetrieverStages:
     """Both stages. Each knows only users, items and events of its own window's past."""
     base_examples = examples_of(data, split.base, settings)
-    base = train_retriever(
-        base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch
-    )
+    base = train_retriever(base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch)
     examples = examples_of(data, split.train, settings)
     final = train_retriever(
         examples, settings, checkpoint_folder=_sub(checkpoints, "final"), warm_start=base, on_epoch=on_epoch

@@ -44,13 +44,22 @@ class Draws:
         return self._rng.uniform(-limit, limit, tuple(shape)).astype(np.float32)
 
 
+class Shape(NamedTuple):
+    """What both towers have in common."""
+
+    layers: Sequence[int]
+    dim: int
+    draws: Draws
+
+
 class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow has no types
     """One vector of the last N events: attention by place in the row, kind of event, age and content."""
 
-    def __init__(self, item_table: Any, *, num_events: int, history_length: int, dim: int, draws: Draws) -> None:
+    def __init__(self, item_table: Any, *, num_events: int, history_length: int, shape: Shape) -> None:
         super().__init__(name="history")
+        draws = shape.draws
         self.item_table = item_table
-        self.event_table = table(num_events, dim, draws, name="events")
+        self.event_table = table(num_events, shape.dim, draws, name="events")
         self.event_score = table(num_events, 1, draws, name="event_scores")
         self.place_score = self.add_weight("place_scores", (history_length,), initializer="zeros")
         self.age_score = self.add_weight("age_score", (), initializer=tf.keras.initializers.Constant(-0.5))
@@ -60,7 +69,12 @@ class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow
         """`[b, N] x 3 -> [b, d]`; zeros where nothing happened. An event of 0 is padding, an item of 0 one we do not know."""
         happened = tf.cast(events > 0, tf.float32)
         content = self.item_table(items)
-        scores = self.place_score + self.age_score * ages + self.event_score(events)[..., 0] + self.content_score(content)[..., 0]
+        scores = (
+            self.place_score
+            + self.age_score * ages
+            + self.event_score(events)[..., 0]
+            + self.content_score(content)[..., 0]
+        )
         attention = tf.nn.softmax(tf.where(events > 0, scores, ATTENTION_FLOOR), axis=1) * happened
         return tf.matmul(attention[:, None, :], content + self.event_table(events))[:, 0]
 
@@ -68,13 +82,13 @@ class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """A moment of a user to a unit vector."""
 
-    def __init__(self, sizes: Sequence[int], history: HistoryEncoder, *, layers: Sequence[int], dim: int, draws: Draws) -> None:
+    def __init__(self, sizes: Sequence[int], history: HistoryEncoder, shape: Shape) -> None:
         super().__init__(name="query_tower")
-        self.user_table = table(sizes[0], dim, draws, name="users")
-        self.attributes = attribute_tables(sizes[1:], draws)
+        self.user_table = table(sizes[0], shape.dim, shape.draws, name="users")
+        self.attributes = attribute_tables(sizes[1:], shape.draws)
         self.history = history
-        self.interest = tf.keras.layers.Dense(dim, use_bias=False, kernel_initializer="identity", name="interest")
-        self.mlp = mlp(layers, dim, draws)
+        self.interest = tf.keras.layers.Dense(shape.dim, use_bias=False, kernel_initializer="identity", name="interest")
+        self.mlp = mlp(shape)
 
     def call(self, inputs: QueryTensors) -> Any:
         user = self.user_table(inputs.ids[:, 0])
@@ -87,11 +101,11 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """An item to a unit vector."""
 
-    def __init__(self, sizes: Sequence[int], item_table: Any, *, layers: Sequence[int], dim: int, draws: Draws) -> None:
+    def __init__(self, sizes: Sequence[int], item_table: Any, shape: Shape) -> None:
         super().__init__(name="candidate_tower")
         self.item_table = item_table
-        self.attributes = attribute_tables(sizes[1:], draws)
-        self.mlp = mlp(layers, dim, draws)
+        self.attributes = attribute_tables(sizes[1:], shape.draws)
+        self.mlp = mlp(shape)
 
     def call(self, inputs: CandidateTensors) -> Any:
         item = self.item_table(inputs.ids[:, 0])
@@ -134,7 +148,7 @@ def dense(width: int, draws: Draws, **options: Any) -> Any:
     return tf.keras.layers.Dense(width, kernel_initializer=draws.glorot, **options)
 
 
-def mlp(widths: Sequence[int], dim: int, draws: Draws) -> Any:
+def mlp(shape: Shape) -> Any:
     """Dense layers with ReLU, then one without."""
-    hidden = [dense(width, draws, activation="relu") for width in widths]
-    return tf.keras.Sequential([*hidden, dense(dim, draws)])
+    hidden = [dense(width, shape.draws, activation="relu") for width in shape.layers]
+    return tf.keras.Sequential([*hidden, dense(shape.dim, shape.draws)])

@@ -103,7 +103,12 @@ class _Arrays:
 
 
 def _run_epochs(
-    model: "MultitaskModel", arrays: _Arrays, *, num_epochs: int, checkpoint: Checkpoint | None, on_epoch: OnEpoch | None
+    model: "MultitaskModel",
+    arrays: _Arrays,
+    *,
+    num_epochs: int,
+    checkpoint: Checkpoint | None,
+    on_epoch: OnEpoch | None,
 ) -> tuple[EpochReport, ...]:
     from ml.retrieval.legacy_keras import tf
 

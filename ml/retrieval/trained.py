@@ -99,7 +99,7 @@ class TrainedRetriever:
         (folder / "epochs.json").write_bytes(EPOCH_REPORTS.dump_json(self.epochs, indent=1))
         if self.target is not None:
             (folder / TARGET).write_text(self.target.model_dump_json(indent=1))
-        np.savez(folder / "weights.npz", **named_weights(self.model))
+        np.savez(folder / "weights.npz", allow_pickle=False, **named_weights(self.model))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -1,8 +1,9 @@
 """The towers and the rating head as a request runs them: ONNX graphs, one core, no TensorFlow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
@@ -89,6 +90,6 @@ def _session(path: Path) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _run(session: ort.InferenceSession, outputs: list[str], feeds: dict[str, NDArray[np.generic]]) -> list[Floats]:
-    found: list[Floats] = session.run(outputs, feeds)
+def _run(session: ort.InferenceSession, outputs: list[str], feeds: Mapping[str, NDArray[Any]]) -> list[Floats]:
+    found: list[Floats] = session.run(outputs, dict(feeds))
     return found

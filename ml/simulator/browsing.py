@@ -39,13 +39,14 @@ class Sessions:
     def draw(cls, rng: np.random.Generator, world: World, conditions: Conditions) -> Self:
         present = present_users(world, conditions.day)
         visits = rng.poisson(world.people.sessions_per_day[present] * conditions.visit_rate)
-        visitors = np.repeat(np.arange(len(present)), visits).astype(np.int32)
-        liking = world.people.tastes[present] @ world.kind_centres.T
+        visitors, visits = present[visits > 0], visits[visits > 0]
+        liking = world.people.tastes[visitors] @ world.kind_centres.T
         weights = np.exp(liking) * conditions.kind_weights
-        interests = passing_interests(world, conditions.day, present, weights)
-        by_taste = draw_columns(rng, weights, visitors)
-        kinds = np.where(happens(rng, INTEREST_SHARE, len(visitors)), interests[visitors], by_taste)
-        return cls(present[visitors], kinds.astype(np.int32), start_times(rng, len(visitors)))
+        interests = passing_interests(world, conditions.day, visitors, weights)
+        visitor_rows = np.repeat(np.arange(len(visitors)), visits).astype(np.int32)
+        by_taste = draw_columns(rng, weights, visitor_rows)
+        kinds = np.where(happens(rng, INTEREST_SHARE, len(visitor_rows)), interests[visitor_rows], by_taste)
+        return cls(visitors[visitor_rows], kinds.astype(np.int32), start_times(rng, len(visitor_rows)))
 
     def __len__(self) -> int:
         return len(self.user_rows)

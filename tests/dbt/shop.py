@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -66,13 +68,27 @@ def a_shop(*, days: int = 9, seed: int = 1) -> list[Row]:
         again = dict(dice.choice(rows))
         rows.append(again | {"landed_on": midnight.date(), "received_at": midnight + timedelta(hours=23, minutes=59)})
         bot = midnight + timedelta(hours=1)
-        rows += [event("bot", "i1", bot + timedelta(minutes=m)) for m in range(MAX_EVENTS_PER_DAY + 1) if day % 4 == 2]
+        rows += [
+            event("robot", "i1", bot + timedelta(minutes=m)) for m in range(MAX_EVENTS_PER_DAY + 1) if day % 4 == 2
+        ]
         rows.append(event(None, "i1", bot))
         rows.append(event("u1", "i1", bot, "teleport"))
         rows.append(event("u1", "i1", bot + timedelta(days=9), landed_on=midnight.date()))
     for source_row, row in enumerate(rows):
         row["source_row"] = source_row
     return rows
+
+
+@cache
+def _parsed() -> Any:
+    from dbt.cli.main import dbtRunner
+
+    with (
+        TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, {"AISLE_HOME": folder, "AISLE_PSEUDONYM_KEY": KEY}),
+    ):
+        places = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target-path", folder, "--log-path", folder]
+        return dbtRunner().invoke(["parse", "--quiet", "--log-level-file", "none", *map(str, places)]).result
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,12 @@ class DbtHome:
     project: Path = PROJECT
 
     def land(
-        self, interactions: Iterable[Row], *, items: Iterable[Row] = (), users: Iterable[Row] = (), impressions: Iterable[Row] = ()
+        self,
+        interactions: Iterable[Row],
+        *,
+        items: Iterable[Row] = (),
+        users: Iterable[Row] = (),
+        impressions: Iterable[Row] = (),
     ) -> None:
         """Replace the raw tables by these rows."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -106,10 +127,12 @@ class DbtHome:
         from dbt.cli.main import dbtRunner
 
         variables = {"max_events_per_day": MAX_EVENTS_PER_DAY, **variables}
+        # The project parsed once serves every command: its variables are read when a command runs.
+        manifest = _parsed() if self.project == PROJECT else None
         folders = ["--project-dir", self.project, "--profiles-dir", self.project]
-        files = ["--target-path", self.path / "target", "--log-path", self.path / "logs", "--log-level", "none"]
+        files = ["--target-path", self.path / "target", "--log-path", self.path / "logs", "--log-level-file", "none"]
         with mock.patch.dict(os.environ, {"AISLE_HOME": str(self.path), "AISLE_PSEUDONYM_KEY": KEY}):
-            answer = dbtRunner().invoke(
+            answer = dbtRunner(manifest=manifest).invoke(
                 [command, *args, "--vars", json.dumps(variables), *map(str, [*folders, *files]), "--quiet"]
             )
         if DuckDBConnectionManager._ENV is not None:
@@ -117,7 +140,11 @@ class DbtHome:
             DuckDBConnectionManager.close_all_connections()
         if answer.exception is not None:
             raise answer.exception
-        return DbtResult({node.node.name: str(node.status) for node in getattr(answer.result, "results", [])})
+        nodes = getattr(answer.result, "results", [])
+        return DbtResult(
+            status={node.node.name: str(node.status) for node in nodes},
+            messages={node.node.name: node.message or "" for node in nodes},
+        )
 
     def build(self, *args: str, **variables: Any) -> "DbtResult":
         """Build and test, without the unit tests."""
@@ -144,6 +171,7 @@ class DbtResult:
     """What became of each node, by name."""
 
     status: Mapping[str, str]
+    messages: Mapping[str, str]
 
     @property
     def failed(self) -> set[str]:

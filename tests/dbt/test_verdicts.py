@@ -59,8 +59,8 @@ def test_an_event_told_again_days_later_is_rejected_against_the_accepted_one(hom
 
 
 def test_a_bot_is_counted_over_all_that_arrived_until_then(home: DbtHome) -> None:
-    early = [event("bot", f"i{n}", AT, source_row=n) for n in range(MAX_EVENTS_PER_DAY)]
-    late = event("bot", "one too many", AT, source_row=99, landed_on=FIRST_DAY + timedelta(days=5))
+    early = [event("robot", f"i{n}", AT, source_row=n) for n in range(MAX_EVENTS_PER_DAY)]
+    late = event("robot", "one too many", AT, source_row=99, landed_on=FIRST_DAY + timedelta(days=5))
     home.land(early)
     build_events(home)
     home.land([*early, late])
@@ -101,7 +101,14 @@ def test_an_item_has_one_tidy_row_the_one_created_last(built: DbtHome) -> None:
 
 
 def test_impressions_the_log_repeats_are_told_once(home: DbtHome) -> None:
-    shown = {"request_id": "r", "user_id": "u1", "item_id": "i1", "position": 1, "shown_at": AT, "landed_on": date(2024, 5, 1)}
+    shown = {
+        "request_id": "r",
+        "user_id": "u1",
+        "item_id": "i1",
+        "position": 1,
+        "shown_at": AT,
+        "landed_on": date(2024, 5, 1),
+    }
     home.land([event("u1", "i1", AT)], impressions=[shown, dict(shown), shown | {"position": 2}])
     build_events(home)
 

@@ -1,0 +1,312 @@
+"""Training: it learns the shop, it is a function of its arguments, and a killed run goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.contract.errors import ContractError, DataError, RecipeError
+from ml.dataset.split import Window
+from ml.features.history import History
+from ml.features.tower_inputs import QueryInputs
+from ml.retrieval.trained import EpochReport, TrainedRetriever, named_weights
+from tests import world
+from tests.ml.retrieval import shop
+
+pytestmark = pytest.mark.tf
+QUICK = shop.SETTINGS.model_copy(update={"epochs": 2})
+
+
+def train(examples, settings=QUICK, **options) -> TrainedRetriever:
+    from ml.retrieval.train import train_retriever
+
+    return train_retriever(examples, settings, **options)
+
+
+def same_weights(one: TrainedRetriever, other: TrainedRetriever) -> bool:
+    """To the last bit."""
+    mine, theirs = named_weights(one.model), named_weights(other.model)
+    return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def categories(item_rows: np.ndarray) -> list[int]:
+    return [world.category_of(int(row)) for row in item_rows]
+
+
+@pytest.fixture(scope="module")
+def examples(data):
+    return shop.examples(data)
+
+
+def test_retrieval_beats_popularity_by_far(trained, data):
+    scores = shop.query_vectors(trained, data) @ trained.item_vectors(data.items_by_row).T
+
+    assert shop.recall_at(5, scores, data) > 2 * shop.recall_at(5, shop.popularity_scores(data), data)
+
+
+def test_losses_fall_and_are_reported_by_part(trained):
+    first, last = trained.epochs[0], trained.epochs[-1]
+
+    assert [epoch.epoch for epoch in trained.epochs] == [0, 1, 2, 3]
+    assert last.retrieval_loss < first.retrieval_loss
+    assert last.rating_loss < first.rating_loss
+    assert last.conversion_loss < first.conversion_loss
+    assert {part.part for part in last.weights} == {"query_tower", "candidate_tower", "rating_head"}
+    assert all(part.std > 0 for part in last.weights)
+
+
+def test_the_head_predicts_money_in_the_shops_own_units(trained, data):
+    queries, items = shop.query_vectors(trained, data), trained.item_vectors(data.items_by_row)
+    own = [
+        next(i for i in range(world.NUM_ITEMS) if world.category_of(i) == world.taste_of(u))
+        for u in range(len(queries))
+    ]
+    own_dear = [row + 9 * world.NUM_CATEGORIES for row in own]
+
+    cheap, dear = trained.predict(queries, items[own]).value, trained.predict(queries, items[own_dear]).value
+
+    assert cheap.mean() == pytest.approx(np.mean(own) + 10, rel=0.5)
+    assert dear.mean() > cheap.mean() + 10
+    assert (trained.predict(queries, items[own]).conversion >= 0).all()
+
+
+def test_a_stranger_is_served_by_what_they_just_did(trained, data):
+    encoder = trained.encoder
+    history = History(
+        np.array([2, 6], np.int32), np.zeros(2, np.int8), np.full(2, shop.CUT - 60, np.int64), np.ones(2, np.float32)
+    )
+    item_indexes = encoder.item_indexes(data.items_by_row["item_id"])
+    stranger = encoder.query(np.zeros(3, np.int32), history, item_indexes=item_indexes, at=shop.CUT)
+
+    scores = trained.query_vectors(stranger)[0] @ trained.item_vectors(data.items_by_row).T
+
+    assert categories(np.argsort(-scores)[:5]).count(world.category_of(2)) >= 4
+
+
+def test_the_order_of_history_matters_newest_first(trained, data):
+    indexes = trained.encoder.item_indexes(data.items_by_row["item_id"])
+    inputs = trained.encoder.query(np.zeros(3, np.int32), History.empty(), item_indexes=indexes, at=shop.CUT)
+    mixed = replace(
+        inputs,
+        history_items=indexes[[[0, 1, 0, 1, 0]]],
+        history_events=np.ones((1, 5), np.int32),
+        history_ages=np.float32([[0, 0.5, 1, 2, 3]]),
+    )
+    turned = replace(mixed, history_items=mixed.history_items[:, ::-1])
+
+    assert not np.allclose(trained.query_vectors(mixed), trained.query_vectors(turned), atol=1e-4)
+
+
+def test_padding_says_nothing(trained, data):
+    encoder = trained.encoder
+    indexes = encoder.item_indexes(data.items_by_row["item_id"])
+    inputs = encoder.query(np.zeros(3, np.int32), History.empty(), item_indexes=indexes, at=shop.CUT)
+    noisy = replace(inputs, history_items=np.full((1, 5), 3, np.int32), history_ages=np.full((1, 5), 9, np.float32))
+
+    assert np.array_equal(trained.query_vectors(inputs), trained.query_vectors(noisy))
+
+
+def test_a_new_item_lies_among_its_category(trained, data):
+    new = data.items_by_row.slice(0, 1).set_column(0, "item_id", [["brand-new"]])
+    vectors = trained.item_vectors(data.items_by_row)
+
+    nearest = np.argsort(-(vectors @ trained.item_vectors(new)[0]))[:5]
+
+    assert categories(nearest).count(world.category_of(0)) >= 4
+
+
+def test_vectors_have_length_one(trained, data):
+    for vectors in (shop.query_vectors(trained, data), trained.item_vectors(data.items_by_row)):
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(examples):
+    first = train(examples)
+
+    assert same_weights(first, train(examples))
+    assert not same_weights(first, train(examples, QUICK.model_copy(update={"seed": 1})))
+
+
+DIES_IN_THE_SECOND_EPOCH = """
+import os, signal, sys
+from pathlib import Path
+import ml.retrieval.train as training
+from tests import world
+from tests.ml.retrieval import shop
+from tests.ml.retrieval.test_train import QUICK
+
+whole = training.batches
+def batches(num_examples, *, batch_size, seed, epoch):
+    for number, batch in enumerate(whole(num_examples, batch_size=batch_size, seed=seed, epoch=epoch)):
+        if epoch == 1 and number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+training.batches = batches
+training.train_retriever(shop.examples(world.training_data()), QUICK, checkpoint_folder=Path(sys.argv[1]))
+"""
+
+
+def test_a_run_killed_inside_an_epoch_ends_as_the_uninterrupted_one(examples, tmp_path, repository):
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES_IN_THE_SECOND_EPOCH, str(tmp_path)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    epochs_run: list[EpochReport] = []
+
+    resumed = train(examples, checkpoint_folder=tmp_path, on_epoch=epochs_run.append)
+
+    uninterrupted = train(examples)
+    assert [report.epoch for report in epochs_run] == [1]
+    assert same_weights(resumed, uninterrupted)
+    assert resumed.epochs == uninterrupted.epochs
+
+
+def test_a_finished_run_called_again_trains_nothing(examples, tmp_path):
+    first = train(examples, checkpoint_folder=tmp_path)
+    epochs_run: list[EpochReport] = []
+
+    again = train(examples, checkpoint_folder=tmp_path, on_epoch=epochs_run.append)
+
+    assert not epochs_run
+    assert same_weights(first, again)
+
+
+@pytest.mark.parametrize("changed", ["recipe", "examples"])
+def test_a_checkpoint_of_another_run_is_left_alone(examples, data, tmp_path, changed):
+    train(examples, QUICK.model_copy(update={"epochs": 1}), checkpoint_folder=tmp_path)
+    epochs_run: list[EpochReport] = []
+    settings = QUICK if changed == "recipe" else QUICK.model_copy(update={"epochs": 1})
+    window = shop.TRAIN if changed == "recipe" else Window(shop.TRAIN.start + 86_400, shop.TRAIN.end)
+
+    train(shop.examples(data, settings, window), settings, checkpoint_folder=tmp_path, on_epoch=epochs_run.append)
+
+    assert len(epochs_run) == settings.epochs
+
+
+def test_a_kill_while_writing_leaves_the_former_checkpoint(examples, tmp_path, monkeypatch):
+    first = train(examples, QUICK, checkpoint_folder=tmp_path)
+
+    def dies(file, **_arrays):
+        Path(file).write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(examples, QUICK.model_copy(update={"seed": 5}), checkpoint_folder=tmp_path)
+
+    assert same_weights(first, train(examples, QUICK, checkpoint_folder=tmp_path))
+
+
+def test_training_goes_on_from_another_retriever(data):
+    middle = shop.TRAIN.end - 28 * 86_400
+    base = train(shop.examples(data, window=Window(shop.TRAIN.start, middle)), shop.SETTINGS)
+    later = shop.examples(data)
+
+    gone_on = train(later, shop.SETTINGS, warm_start=base)
+    anew = train(later, shop.SETTINGS.model_copy(update={"epochs": 2}))
+
+    assert len(gone_on.epochs) == shop.SETTINGS.carry_on_epochs
+    assert gone_on.epochs[0].retrieval_loss < anew.epochs[0].retrieval_loss
+    assert gone_on.target == base.target
+
+
+def test_what_was_learned_is_carried_over_by_id_not_by_place(data):
+    from ml.retrieval.carry_over import carry_over
+    from ml.retrieval.multitask import MultitaskModel
+
+    fewer = replace(data, items=data.items.slice(3), users=data.users.slice(5))
+    base = train(shop.examples(fewer))
+    wider = shop.examples(data)
+    model = MultitaskModel(wider.encoder, QUICK)
+
+    carry_over(base, model, wider.encoder)
+
+    carried = TrainedRetriever(wider.encoder, QUICK, base.target, model, ())
+    known = fewer.items_by_row
+    # Prices are scaled anew by each encoder: same prices, so that only the tables are compared.
+    inputs = base.encoder.candidates(known)
+    assert np.array_equal(wider.encoder.candidates(known).ids != inputs.ids, np.zeros_like(inputs.ids, bool)) is False
+    moved = replace(wider.encoder.candidates(known), numbers=inputs.numbers)
+    same_bucket = (moved.ids[:, 4] % 9) == (inputs.ids[:, 4] % 9)
+    assert same_bucket.any()
+    assert carried.candidate_vectors(moved)[same_bucket] == pytest.approx(
+        base.candidate_vectors(inputs)[same_bucket], abs=1e-6
+    )
+
+
+def test_another_shape_cannot_be_carried_on(examples, trained):
+    with pytest.raises(RecipeError, match="other values of embedding_dim"):
+        train(examples, QUICK.model_copy(update={"embedding_dim": 8}), warm_start=trained)
+
+
+@pytest.mark.parametrize("model_type", ["retrieval", "ranking"])
+def test_each_model_type_learns_its_own_losses(examples, model_type):
+    report = train(examples, QUICK.model_copy(update={"model_type": model_type})).epochs[-1]
+
+    assert np.isfinite(report.retrieval_loss) == (model_type == "retrieval")
+    assert np.isfinite(report.rating_loss) == (model_type == "ranking")
+    assert np.isfinite(report.conversion_loss) == (model_type == "ranking")
+
+
+def test_a_model_without_a_head_says_so(examples, data):
+    trained = train(examples, QUICK.model_copy(update={"model_type": "retrieval", "epochs": 1}))
+    vectors = trained.item_vectors(data.items_by_row)
+
+    with pytest.raises(RecipeError, match="need a rating head"):
+        trained.predict(vectors, vectors)
+
+
+def test_a_target_that_is_never_known_is_refused(examples):
+    blind = replace(examples, target=np.full(len(examples), np.nan, np.float32))
+
+    with pytest.raises(DataError, match="set `model_type: retrieval`"):
+        train(blind)
+
+
+def test_examples_of_another_history_length_are_refused(examples):
+    with pytest.raises(ContractError, match="Fit `TowerEncoder` with the recipe's `history_length`"):
+        train(examples, QUICK.model_copy(update={"history_length": 9}))
+
+
+def test_a_saved_retriever_gives_the_same_answers(trained, data, tmp_path):
+    trained.save(tmp_path)
+
+    loaded = TrainedRetriever.load(tmp_path)
+
+    assert np.array_equal(shop.query_vectors(loaded, data), shop.query_vectors(trained, data))
+    assert np.array_equal(loaded.item_vectors(data.items), trained.item_vectors(data.items))
+    assert (loaded.settings, loaded.target, loaded.epochs) == (trained.settings, trained.target, trained.epochs)
+
+
+def test_nothing_saved_is_pickled(trained, tmp_path):
+    trained.save(tmp_path)
+
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".npz", ".arrow"}
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as stored:
+        assert all(stored[name].dtype == np.float32 for name in stored.files)
+
+
+def test_answers_do_not_depend_on_the_size_of_a_block(trained, data, monkeypatch):
+    whole = shop.query_vectors(trained, data)
+    monkeypatch.setattr("ml.retrieval.trained.BLOCK", 7)
+
+    assert shop.query_vectors(trained, data) == pytest.approx(whole, abs=1e-6)
+
+
+def test_no_moments_give_no_vectors(trained):
+    length = trained.settings.history_length
+    nothing = np.empty((0, length), np.int32)
+    inputs = QueryInputs(
+        np.empty((0, 3), np.int32), nothing, nothing, nothing.astype(np.float32), np.empty((0, 4), np.float32)
+    )
+
+    assert trained.query_vectors(inputs).shape == (0, trained.settings.embedding_dim)
