@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ml.contract.errors import AisleError
 from orchestration.settings import PlatformSettings, utc_now
-from orchestration.terminal import Terminal
+from orchestration.terminal import Terminal, output_kept_in
 
 OPTIONS = {
     "--home": "folder of all state",
@@ -32,7 +32,7 @@ OPTIONS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    terminal = Terminal(sys.stdout)
+    terminal = Terminal.of_process()
     chosen = _parser().parse_args(arguments)
     _tell_environment(chosen)
     command: Callable[[argparse.Namespace, Terminal], int] = chosen.command
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(chosen, terminal)
     except ValidationError as error:
         for problem in error.errors():
-            terminal.say(f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}")
+            terminal.say(
+                f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
+            )
     except AisleError as error:
         terminal.say(str(error))
     except KeyboardInterrupt:
@@ -50,10 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def demo(_chosen: argparse.Namespace, terminal: Terminal) -> int:
     """Raw events of the demo shop to lists over HTTP."""
+    from orchestration.resources.releases import ReleaseStore
     from orchestration.showcase import show_lists
 
     settings = PlatformSettings()
     if not _already_released(settings, terminal) and not _run_everything(settings, terminal):
+        return 1
+    if not ReleaseStore(home=str(settings.home)).live_bundle():
+        terminal.say("\nThe candidate did not pass the gate, so there is no release to ask; the reasons stand above.")
         return 1
     terminal.say("\nStarting the service on the live release and asking it for lists.")
     show_lists(settings, say=terminal.say)
@@ -115,14 +121,18 @@ def _run_everything(settings: PlatformSettings, terminal: Terminal) -> bool:
     )
     started = time.monotonic()
     terminal.hint("loading the asset graph")
-    from orchestration.definitions import defs
-    from orchestration.run import history_of, run_job, whole_range
+    log = settings.home / "logs" / "run.log"
+    with output_kept_in(log):
+        from orchestration.definitions import defs
+        from orchestration.run import history_of, run_job, whole_range
 
-    with history_of(settings) as instance:
-        finished = run_job(defs, "train_and_release", instance, terminal=terminal, tags=whole_range(calendar))
+        with history_of(settings) as instance:
+            finished = run_job(defs, "train_and_release", instance, terminal=terminal, tags=whole_range(calendar))
     terminal.say(f"\n{finished.progress.table()}\n  {'with start':<12}{time.monotonic() - started:8.1f} s")
     if not finished.success:
-        terminal.say(f"\nThe run failed (run {finished.run_id}; `make dev` shows all of it in the Dagster UI):")
+        terminal.say(
+            f"\nThe run failed. All that was printed is in {log}; `make dev` shows run {finished.run_id} in the Dagster UI."
+        )
         for failure in finished.progress.failures:
             terminal.say(f"- {failure}")
     return finished.success

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orchestration.run import dagster_home
+from orchestration.run import ROOT, dagster_home
 from orchestration.settings import PlatformSettings
 from orchestration.supervisor import Program
 
@@ -34,11 +34,13 @@ def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
             "dagster",
             [_beside("dagster"), "dev", "--host", "127.0.0.1", "--port", str(ports.dagster_port)],
             {"DAGSTER_HOME": str(dagster_home(settings)), "AISLE_HOME": home},
+            ROOT,
         ),
         Program(
             "service",
             [sys.executable, "-m", "serving"],
             {"AISLE_HOME": home, "AISLE_SERVICE_PORT": str(ports.service_port)},
+            ROOT,
         ),
         Program(
             "mlflow",

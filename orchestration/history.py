@@ -67,14 +67,15 @@ class BatchedSqliteStorage(DagsterSqliteStorage):
 def batched_instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
     """The instance that `dagster.yaml` in this folder describes, when it describes SQLite; any other just as described."""
     described = InstanceRef.from_dir(str(dagster_home))
-    if described.storage_data.class_name != DagsterSqliteStorage.__name__:
+    storage = described.storage_data
+    if storage is None or storage.class_name != DagsterSqliteStorage.__name__:
         with dg.DagsterInstance.from_ref(described) as instance:
             yield instance
         return
     ours = {
         "module": __name__,
         "class": BatchedSqliteStorage.__name__,
-        "config": described.storage_data.config_dict,
+        "config": storage.config_dict,
     }
     reference = InstanceRef.from_dir(str(dagster_home), overrides={"storage": {"custom": ours}})
     before = os.environ.get("DAGSTER_EVENT_BATCH_SIZE")

@@ -29,7 +29,8 @@ class Progress:
     """By step."""
     failures: list[str] = field(default_factory=list)
     """Sentences, in the order they happened."""
-    _station_of: dict[str, str] = field(default_factory=dict)
+    _made_by: defaultdict[str, set[dg.AssetKey]] = field(default_factory=lambda: defaultdict(set))
+    _checked_by: defaultdict[str, list[dg.AssetCheckKey]] = field(default_factory=lambda: defaultdict(list))
 
     def hear(self, entry: EventLogEntry) -> None:
         """One entry of the run's log."""
@@ -39,22 +40,23 @@ class Progress:
             return
         match event.event_type:
             case DagsterEventType.ASSET_MATERIALIZATION | DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
-                self._belongs(event.step_key, event.asset_key)
+                if event.asset_key is not None:
+                    self._made_by[str(event.step_key)].add(event.asset_key)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 self._checked(event)
             case DagsterEventType.STEP_START:
-                self.hint(named(str(event.step_key)))
+                self.hint(self._named(str(event.step_key)))
             case DagsterEventType.STEP_SUCCESS:
                 self._finished(str(event.step_key), event.step_success_data.duration_ms / 1000)
             case DagsterEventType.STEP_FAILURE:
-                self.failures.append(f"{named(str(event.step_key))} failed. {_root_cause(event)}")
-                self.say(f"  FAILED   {named(str(event.step_key))}")
+                self.failures.append(f"{self._named(str(event.step_key))} failed. {_root_cause(event)}")
+                self.say(f"  FAILED   {self._named(str(event.step_key))}")
 
     def table(self) -> str:
         """Seconds by station, in the order they were first reached."""
         seconds: defaultdict[str, float] = defaultdict(float)
         for step, spent in self.seconds_of.items():
-            seconds[self._station_of.get(step, "other")] += spent
+            seconds[self._station(step)] += spent
         lines = [f"  {station:<12}{spent:8.1f} s" for station, spent in seconds.items()]
         return "\n".join(["  station      seconds", *lines, f"  {'all':<12}{sum(seconds.values()):8.1f} s"])
 
@@ -63,15 +65,24 @@ class Progress:
         if level >= logging.WARNING:
             self.say(f"         ! {entry.user_message}")
         elif level >= logging.INFO and entry.step_key:
-            self.hint(f"{named(entry.step_key)}: {entry.user_message}")
+            self.hint(f"{self._named(entry.step_key)}: {entry.user_message}")
 
-    def _belongs(self, step: str | None, key: dg.AssetKey | None) -> None:
-        if step is not None and key is not None:
-            self._station_of.setdefault(step, self.group_of.get(key, "other"))
+    def _station(self, step: str) -> str:
+        keys = [*self._made_by[step], *(check.asset_key for check in self._checked_by[step])]
+        return next((self.group_of[key] for key in keys if key in self.group_of), "other")
+
+    def _named(self, step: str) -> str:
+        """A step by what it makes or, of a check, by the sentence it proves."""
+        keys, checks = self._made_by[step], self._checked_by[step]
+        if len(keys) == 1:
+            return next(iter(keys)).to_user_string()
+        if keys:
+            return f"{step}: {len(keys)} tables" + (f", {len(checks)} checks" if checks else "")
+        return f"check {checks[0].name}" if len(checks) == 1 else step
 
     def _checked(self, event: dg.DagsterEvent) -> None:
         check = event.asset_check_evaluation_data
-        self._belongs(event.step_key, check.asset_key)
+        self._checked_by[str(event.step_key)].append(check.asset_check_key)
         if check.passed:
             return
         sentence = f"{check.check_name} of {check.asset_key.to_user_string()} does not hold{_told(check.metadata)}"
@@ -82,12 +93,7 @@ class Progress:
     def _finished(self, step: str, seconds: float) -> None:
         self.seconds_of[step] = seconds
         width = len(str(self.num_steps))
-        self.say(f"{seconds:7.1f} s  [{len(self.seconds_of):>{width}}/{self.num_steps}] {named(step)}")
-
-
-def named(step: str) -> str:
-    """A step by the name of its asset: Dagster joins the parts of a key with two underscores."""
-    return step.replace("__", "/", 1)
+        self.say(f"{seconds:7.1f} s  [{len(self.seconds_of):>{width}}/{self.num_steps}] {self._named(step)}")
 
 
 def _told(metadata: Mapping[str, dg.MetadataValue]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.calendar import Calendar
+from orchestration.history import batched_instance
 from orchestration.partitions import RANGE_END, RANGE_START
 from orchestration.progress import Progress
 from orchestration.settings import PlatformSettings, utc_now
@@ -58,8 +59,9 @@ def whole_range(calendar: Calendar) -> dict[str, str]:
 @contextmanager
 def history_of(settings: PlatformSettings) -> Iterator[dg.DagsterInstance]:
     """The persistent Dagster instance of a home folder."""
-    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-    with dg.DagsterInstance.get() as instance:
+    folder = dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    with batched_instance(folder) as instance:
         yield instance
 
 

@@ -20,6 +20,7 @@ from orchestration.progress import Say
 from orchestration.resources.warehouse import DuckDBWarehouse
 from orchestration.settings import PlatformSettings
 
+ROOT = Path(__file__).parents[1]
 SECONDS_TO_BE_READY = 120
 LISTED = 8
 
@@ -102,7 +103,12 @@ def running_service(settings: PlatformSettings) -> Iterator[Service]:
     environment = {**os.environ, "AISLE_HOME": str(settings.home), "AISLE_SERVICE_PORT": str(port)}
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving"], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            [sys.executable, "-m", "serving"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
         try:
             service = Service(f"http://127.0.0.1:{port}")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -21,6 +22,8 @@ class Program:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    folder: Path | None = None
+    """Where it works; this process's own when None."""
 
 
 def supervise(programs: Sequence[Program], *, say: Callable[[str], None]) -> int:
@@ -57,6 +60,7 @@ def supervise(programs: Sequence[Program], *, say: Callable[[str], None]) -> int
 def _start(program: Program, *, say: Callable[[str], None], width: int) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         program.command,
+        cwd=program.folder,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,6 +1,11 @@
 """Where a command speaks to a person."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import TextIO
 
@@ -14,6 +19,11 @@ class Terminal:
     stream: TextIO
     _lock: Lock = field(default_factory=Lock)
 
+    @classmethod
+    def of_process(cls) -> "Terminal":
+        """Standard output, also while everybody else's goes elsewhere."""
+        return cls(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
+
     def say(self, line: str = "") -> None:
         self._write(f"{_ERASE_LINE if self.stream.isatty() else ''}{line}\n")
 
@@ -25,3 +35,24 @@ class Terminal:
         with self._lock:
             self.stream.write(text)
             self.stream.flush()
+
+
+@contextmanager
+def output_kept_in(log: Path) -> Iterator[None]:
+    """Send what this process, its libraries' native code and its children print into a file, until the end of the block.
+
+    TensorFlow, dbt and MLflow together print some hundred lines a run, some of them below Python.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    kept = {number: os.dup(number) for number in (1, 2)}
+    with log.open("a") as file:
+        try:
+            for number in kept:
+                os.dup2(file.fileno(), number)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, before in kept.items():
+                os.dup2(before, number)
+                os.close(before)

@@ -9,7 +9,7 @@ from ml.contract.errors import DataError
 
 WEEK = timedelta(days=7)
 
-WATCHED = ("price", "quantity", "event_type", "category", "hour_of_day", "events_of_user_in_week", "item_rank_in_week")
+WATCHED = ("price", "quantity", "event_type", "category", "hour_of_day", "place_in_week_of_user", "item_rank_in_week")
 
 
 def whole_weeks(first: datetime, end: datetime, *, at_most: int) -> datetime:
@@ -32,7 +32,8 @@ def window_frame(interactions: pa.Table, items: pa.Table, *, ends_at: datetime) 
     """One row per event, one column per watched feature.
 
     Everything that counts (how busy a user, how popular an item) counts inside the event's own week, so that a month of
-    reference and a week of live events are comparable. Age of a user or an item is left out on purpose: it only grows in a
+    reference and a week of live events are comparable. How busy users are is seen in the place of an event among those of its
+    user's week: their number, repeated on each, would let one busy user move a bin alone. Age of a user or an item is left out on purpose: it only grows in a
     young log, and would alarm for ever.
 
     Args:
@@ -52,7 +53,7 @@ def window_frame(interactions: pa.Table, items: pa.Table, *, ends_at: datetime) 
             "event_type": events["event_type"],
             "category": pd.Series(listed["category"].to_numpy(), events.index, dtype=object),
             "hour_of_day": events["occurred_at"].dt.hour,
-            "events_of_user_in_week": events.groupby([week, "user_id"])["item_id"].transform("size"),
+            "place_in_week_of_user": events.groupby([week, "user_id"]).cumcount() + 1,
             "item_rank_in_week": _rank_in_week(week, events["item_id"]),
         }
     )

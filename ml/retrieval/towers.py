@@ -57,26 +57,27 @@ class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow
 
     def __init__(self, item_table: Any, *, num_events: int, history_length: int, shape: Shape) -> None:
         super().__init__(name="history")
-        draws = shape.draws
+        self.num_events = num_events
         self.item_table = item_table
-        self.event_table = table(num_events, shape.dim, draws, name="events")
-        self.event_score = table(num_events, 1, draws, name="event_scores")
-        self.place_score = self.add_weight("place_scores", (history_length,), initializer="zeros")
+        self.event_vectors = self.add_weight("event_vectors", (num_events, shape.dim), initializer=shape.draws.normal)
+        self.event_scores = self.add_weight("event_scores", (num_events, 1), initializer="zeros")
+        self.place_scores = self.add_weight("place_scores", (history_length,), initializer="zeros")
         self.age_score = self.add_weight("age_score", (), initializer=tf.keras.initializers.Constant(-0.5))
-        self.content_score = dense(1, draws, use_bias=False, name="content_score")
+        self.content_score = dense(1, shape.draws, use_bias=False, name="content_score")
 
     def call(self, items: Any, events: Any, ages: Any) -> Any:
         """`[b, N] x 3 -> [b, d]`; zeros where nothing happened. An event of 0 is padding, an item of 0 one we do not know."""
-        happened = tf.cast(events > 0, tf.float32)
         content = self.item_table(items)
-        scores = (
-            self.place_score
-            + self.age_score * ages
-            + self.event_score(events)[..., 0]
-            + self.content_score(content)[..., 0]
-        )
-        attention = tf.nn.softmax(tf.where(events > 0, scores, ATTENTION_FLOOR), axis=1) * happened
-        return tf.matmul(attention[:, None, :], content + self.event_table(events))[:, 0]
+        # One-hot, not a lookup: the gradient of a lookup would be b x N rows, to be added up into ten.
+        kinds = tf.one_hot(events, self.num_events)
+        attention = self._attention(content, kinds, ages, happened=events > 0)[:, None, :]
+        return tf.matmul(attention, content)[:, 0] + tf.matmul(tf.matmul(attention, kinds)[:, 0], self.event_vectors)
+
+    def _attention(self, content: Any, kinds: Any, ages: Any, *, happened: Any) -> Any:
+        """Shares of the events, `[b, N]`; they sum to 1, or to 0 where nothing happened."""
+        of_kind, of_content = tf.matmul(kinds, self.event_scores)[..., 0], self.content_score(content)[..., 0]
+        scores = self.place_scores + self.age_score * ages + of_kind + of_content
+        return tf.nn.softmax(tf.where(happened, scores, ATTENTION_FLOOR), axis=1) * tf.cast(happened, tf.float32)
 
 
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -123,7 +124,7 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
         self.of_query = dense(layers[0], draws, name="of_query")
         self.of_candidate = dense(layers[0], draws, use_bias=False, name="of_candidate")
         self.of_product = dense(layers[0], draws, use_bias=False, name="of_product")
-        self.hidden = [dense(width, draws, activation="relu") for width in layers[1:]]
+        self.hidden = hidden_layers(layers[1:], draws)
         self.answers = dense(2, draws, name="answers")
 
     def call(self, query: Any, candidates: Any) -> tuple[Any, Any]:
@@ -150,5 +151,11 @@ def dense(width: int, draws: Draws, **options: Any) -> Any:
 
 def mlp(shape: Shape) -> Any:
     """Dense layers with ReLU, then one without."""
-    hidden = [dense(width, shape.draws, activation="relu") for width in shape.layers]
-    return tf.keras.Sequential([*hidden, dense(shape.dim, shape.draws)])
+    return tf.keras.Sequential(
+        [*hidden_layers(shape.layers, shape.draws), dense(shape.dim, shape.draws, name="out")], name="mlp"
+    )
+
+
+def hidden_layers(widths: Sequence[int], draws: Draws) -> list[Any]:
+    """Named, or Keras would number them by how many models the process has made before."""
+    return [dense(width, draws, activation="relu", name=f"hidden_{i}") for i, width in enumerate(widths)]

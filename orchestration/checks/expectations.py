@@ -121,12 +121,17 @@ def _verdict(rule: Rule, outcome: Any, page: str) -> Verdict:
             f"Received: {outcome.exception_info}. See whether the table has the agreed columns."
         )
     seen: Mapping[str, Any] = outcome.result
-    share = seen.get("unexpected_percent")
     return Verdict(
         rule=rule,
         holds=bool(outcome.success),
-        value=float(seen["observed_value"] if "observed_value" in seen else (share or 0.0) / 100),
+        value=_observed(seen),
         num_rows=seen.get("element_count"),
         examples=tuple(str(value) for value in seen.get("partial_unexpected_list", [])[:5]),
         page=page,
     )
+
+
+def _observed(seen: Mapping[str, Any]) -> float:
+    if "observed_value" in seen:
+        return float(seen["observed_value"])
+    return float(seen["unexpected_count"] / max(seen["element_count"], 1))

@@ -5,6 +5,7 @@ from typing import Any, assert_never
 from ml.contract.errors import PlatformError
 from ml.experiments.recipe import Recipe
 from orchestration.calendar import calendar_of
+from orchestration.checks.expectations import Expectations
 from orchestration.resources.artifacts import ArtifactStore
 from orchestration.resources.dbt import Dbt, FeatureCuts
 from orchestration.resources.recipe import RecipeResource
@@ -27,6 +28,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
                 "source": _source(settings),
                 "warehouse": DuckDBWarehouse(path=str(settings.warehouse_path)),
                 "dbt": Dbt.of(settings),
+                "expectations": Expectations.of(settings),
                 "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
                 "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
                 "releases": ReleaseStore(home=str(settings.home)),

@@ -47,20 +47,16 @@ class Dbt(DbtCliResource):  # type: ignore[misc]  # dagster_dbt is untyped to my
         """Build and test what the context selects; yields Dagster's events, with row counts, columns and their lineage."""
         # Unit tests try the logic, not the data: they belong to the test suite, not to every day.
         args = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dict(variables))]
-        yield from self.cli(args, context=context).stream().fetch_row_counts().fetch_column_metadata()
+        # The inner context: dagster_dbt asks the outer one for what Dagster has deprecated there.
+        yield from (
+            self.cli(args, context=context.op_execution_context).stream().fetch_row_counts().fetch_column_metadata()
+        )
         _forget_old(Path(self.home, "dbt"))
 
     def cli(self, args: Any, **kwargs: Any) -> DbtCliInvocation:
         # dbt works from inside its project, so the home must be absolute; its files belong there and not beside the models.
         with _environment(AISLE_HOME=self.home, DBT_TARGET_PATH=str(Path(self.home, "dbt"))):
             return super().cli(args, **kwargs)
-
-    def _initialize_dbt_core_adapter(self, args: Any) -> Any:
-        adapter = super()._initialize_dbt_core_adapter(args)
-        if adapter.type() == "duckdb":
-            # With this connection Dagster counts rows after the command. Kept open, it would lock the next command out.
-            adapter.config.credentials.keep_open = False
-        return adapter
 
     @property
     def _cli_version(self) -> Version:
@@ -115,7 +111,28 @@ def ensure_manifest(project: DbtProject, dbt: Dbt) -> None:
     sources = (path for path in project.project_dir.rglob("*") if path.suffix in {".sql", ".yml"})
     newest = max(path.stat().st_mtime for path in sources if "target" not in path.parts)
     if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime <= newest:
-        dbt.cli(["parse", "--quiet"], target_path=project.manifest_path.parent).wait()
+        _parse(project.manifest_path, dbt)
+
+
+def _parse(manifest: Path, dbt: Dbt) -> None:
+    """Write the manifest beside the old one, then swap: web server, daemon and runs may all find it stale at once."""
+    fresh = manifest.parent / f"parse-{os.getpid()}"
+    dbt.cli(["parse", "--quiet"], target_path=fresh).wait()
+    for name in ("partial_parse.msgpack", manifest.name):
+        fresh.joinpath(name).replace(manifest.with_name(name))
+    shutil.rmtree(fresh)
+
+
+def _let_go(invocation: DbtCliInvocation) -> None:
+    """Close the connection that counted the rows: kept open, it would lock the next dbt command out of a DuckDB file."""
+    adapter = invocation.adapter
+    if adapter is None or adapter.type() != "duckdb":
+        return
+    adapter.cleanup_connections()
+    environment = adapter.connections._ENV
+    if environment is not None:
+        environment.close()
+    adapter.connections.close_all_connections()
 
 
 @contextmanager

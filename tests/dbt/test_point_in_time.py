@@ -94,4 +94,7 @@ def test_a_cut_inside_a_day_is_refused(built: DbtHome) -> None:
     result = built.dbt("run", "--select", "int_feature_cuts", cuts=[f"{FIRST_DAY} 12:00:00"])
 
     assert result.failed == {"int_feature_cuts"}
-    assert "must be a midnight, YYYY-MM-DD[ 00:00:00]. Received: 2024-05-01 12:00:00" in result.messages["int_feature_cuts"]
+    assert (
+        "must be a midnight, YYYY-MM-DD[ 00:00:00]. Received: 2024-05-01 12:00:00"
+        in result.messages["int_feature_cuts"]
+    )

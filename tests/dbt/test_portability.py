@@ -14,7 +14,17 @@ from sqlglot import exp
 
 from tests.dbt.shop import CUTS, PROJECT
 
-DUCKDB_ONLY = {"TRY_CAST", "EPOCH_US", "DATE_PART", "STRFTIME", "LIST", "STRUCT_PACK", "READ_PARQUET", "DOUBLE", "VARCHAR"}
+DUCKDB_ONLY = {
+    "TRY_CAST",
+    "EPOCH_US",
+    "DATE_PART",
+    "STRFTIME",
+    "LIST",
+    "STRUCT_PACK",
+    "READ_PARQUET",
+    "DOUBLE",
+    "VARCHAR",
+}
 WINDOW = {"start_date": "2024-05-05", "end_date": "2024-05-06"}
 
 
@@ -42,7 +52,17 @@ def bigquery(command: str, folder: Path, *args: str, **variables: Any) -> Any:
     from dbt.cli.main import dbtRunner
 
     places = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target-path", folder, "--log-path", folder]
-    call = [command, *args, "--target", "bigquery", "--vars", json.dumps(variables), "--quiet", "--log-level-file", "none"]
+    call = [
+        command,
+        *args,
+        "--target",
+        "bigquery",
+        "--vars",
+        json.dumps(variables),
+        "--quiet",
+        "--log-level-file",
+        "none",
+    ]
     with no_network(), mock.patch.dict(os.environ):
         os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
         answer = dbtRunner().invoke([*call, *map(str, places)])

@@ -24,7 +24,7 @@ def test_one_run_of_one_day_reaches_from_raw_events_to_the_release(
     stub_definitions: dg.Definitions, instance: dg.DagsterInstance, shop: StubShop
 ) -> None:
     assert run(stub_definitions, instance, "train_and_release", partition_key="2026-09-29").success
-    assert len(shop.ran) == 19
+    assert len(shop.ran) == 18
     assert shop.windows["marts/fct_interactions"] == ("2026-09-29", "2026-09-30")
 
 
@@ -33,7 +33,7 @@ def test_one_run_of_many_days_gives_partitioned_assets_the_whole_window(
 ) -> None:
     days = {RANGE_START: "2026-08-01", RANGE_END: "2026-09-29"}
     assert run(stub_definitions, instance, "train_and_release", tags=days).success
-    assert len(shop.ran) == 19
+    assert len(shop.ran) == 18
     assert set(shop.windows.values()) == {("2026-08-01", "2026-09-30")}
     landed = instance.get_materialized_partitions(dg.AssetKey(["raw", "interactions"]))
     assert len(landed) == 31 + 29

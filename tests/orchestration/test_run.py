@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from orchestration.calendar import Calendar
-from orchestration.progress import named
 from orchestration.run import ROOT, dagster_home, run_job, whole_range
 from orchestration.settings import PlatformSettings, Source
 from orchestration.terminal import Terminal
@@ -25,10 +24,10 @@ def test_every_finished_step_has_its_line_and_its_seconds(
     finished = run_job(stub_definitions, "train_and_release", instance, terminal=Terminal(said), tags=DAYS)
     lines = [line for line in said.getvalue().splitlines() if "[" in line]
     assert finished.success
-    assert len(lines) == 20  # 19 assets and one check
-    assert re.fullmatch(r" +\d+\.\d s  \[20/20\] \S+", lines[-1])
+    assert len(lines) == 19  # 18 assets and one check
+    assert re.fullmatch(r" +\d+\.\d s  \[19/19\] \S+", lines[-1])
     stations = {line.split()[0] for line in finished.progress.table().splitlines()[1:]}
-    assert stations == {"ingest", "warehouse", "training", "release", "monitoring", "all"}
+    assert stations == {"ingest", "warehouse", "training", "release", "all"}
 
 
 def test_a_failed_step_is_named_with_its_reason(
@@ -53,8 +52,11 @@ def test_a_blocking_check_that_does_not_hold_is_named(
     assert "ml/training_examples" not in shop.ran
 
 
-def test_a_step_goes_by_the_name_of_its_asset() -> None:
-    assert named("ml__ann_index") == "ml/ann_index"
+def test_a_check_goes_by_its_sentence(stub_definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    said = io.StringIO()
+    run_job(stub_definitions, "train_and_release", instance, terminal=Terminal(said), tags=DAYS)
+    assert "check catalogue_is_whole\n" in said.getvalue()
+    assert "] ml/ann_index\n" in said.getvalue()
 
 
 def test_the_default_home_shares_its_history_with_the_ui_and_another_has_its_own(

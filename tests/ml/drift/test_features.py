@@ -74,7 +74,7 @@ def test_counting_features_count_inside_the_week_of_the_event() -> None:
     )
     catalogue = pa.table({"item_id": ["x"], "category": ["shoes"], "price": [2.0]})
     frame = window_frame(events, catalogue, ends_at=MONDAY + timedelta(days=14))
-    assert frame["events_of_user_in_week"].tolist() == [2, 2, 1, 1]
+    assert frame["place_in_week_of_user"].tolist() == [1, 2, 1, 1]
     assert frame["item_rank_in_week"].tolist() == [1 / 2, 1 / 2, 2 / 2, 1 / 1]
     assert frame["price"].tolist()[:2] == [2.0, 3.0]
     assert frame[["price", "category"]].isna().to_numpy().tolist() == [

@@ -188,3 +188,17 @@ def test_the_export_needs_no_place_of_its_own(exported, tmp_path):
     from ml.retrieval.parity import largest_difference
 
     assert largest_difference(shutil.copytree(exported, tmp_path / "moved")) <= 1e-5
+
+
+def test_the_services_towers_give_the_vectors_and_predictions_that_were_trained(exported, trained, data):
+    towers, encoder = OnnxTowers.open(exported), trained.encoder
+    vectors = towers.candidates(encoder.candidates(data.items))
+    queries = shop.query_vectors(trained, data)
+    pairs = trained.predict(np.repeat(queries[:1], len(vectors), axis=0), vectors)
+
+    rated = towers.rate(queries[0], vectors)
+
+    assert vectors == pytest.approx(trained.item_vectors(data.items), abs=1e-5)
+    assert rated.value == pytest.approx(pairs.value, rel=1e-5)
+    assert rated.value_normalized == pytest.approx(pairs.value_normalized, abs=1e-5)
+    assert rated.conversion == pytest.approx(pairs.conversion, abs=1e-5)

@@ -13,12 +13,13 @@ import pytest
 from ml.contract.errors import ContractError, DataError, RecipeError
 from ml.dataset.split import Window
 from ml.features.history import History
-from ml.features.tower_inputs import QueryInputs
+from ml.features.tower_inputs import PRICE_BUCKETS, QueryInputs
 from ml.retrieval.trained import EpochReport, TrainedRetriever, named_weights
 from tests import world
 from tests.ml.retrieval import shop
 
 pytestmark = pytest.mark.tf
+BUCKETS = PRICE_BUCKETS + 1
 QUICK = shop.SETTINGS.model_copy(update={"epochs": 2})
 
 
@@ -93,7 +94,7 @@ def test_the_order_of_history_matters_newest_first(trained, data):
     inputs = trained.encoder.query(np.zeros(3, np.int32), History.empty(), item_indexes=indexes, at=shop.CUT)
     mixed = replace(
         inputs,
-        history_items=indexes[[[0, 1, 0, 1, 0]]],
+        history_items=indexes[[[0, 0, 1, 1, 1]]],
         history_events=np.ones((1, 5), np.int32),
         history_ages=np.float32([[0, 0.5, 1, 2, 3]]),
     )
@@ -231,16 +232,13 @@ def test_what_was_learned_is_carried_over_by_id_not_by_place(data):
     carry_over(base, model, wider.encoder)
 
     carried = TrainedRetriever(wider.encoder, QUICK, base.target, model, ())
-    known = fewer.items_by_row
-    # Prices are scaled anew by each encoder: same prices, so that only the tables are compared.
-    inputs = base.encoder.candidates(known)
-    assert np.array_equal(wider.encoder.candidates(known).ids != inputs.ids, np.zeros_like(inputs.ids, bool)) is False
-    moved = replace(wider.encoder.candidates(known), numbers=inputs.numbers)
-    same_bucket = (moved.ids[:, 4] % 9) == (inputs.ids[:, 4] % 9)
-    assert same_bucket.any()
-    assert carried.candidate_vectors(moved)[same_bucket] == pytest.approx(
-        base.candidate_vectors(inputs)[same_bucket], abs=1e-6
-    )
+    old, new = (encoder.candidates(fewer.items_by_row) for encoder in (base.encoder, wider.encoder))
+    assert (old.ids[:, 0] != new.ids[:, 0]).all()
+    # Each encoder scales prices anew. Compared are items whose price falls into the same bucket, at the same scaled price.
+    alike = old.ids[:, 4] % BUCKETS == new.ids[:, 4] % BUCKETS
+    assert alike.any()
+    vectors = carried.candidate_vectors(replace(new, numbers=old.numbers))
+    assert vectors[alike] == pytest.approx(base.candidate_vectors(old)[alike], abs=1e-6)
 
 
 def test_another_shape_cannot_be_carried_on(examples, trained):
