@@ -36,7 +36,7 @@ dev: ## Dagster, the service and MLflow in this terminal; Ctrl-C stops all of th
 
 serve: ## Answer requests from the live release, and nothing else
 	$(SETUP) serve
-	@exec $(BIN)/uvicorn --factory serving.app:create_app --port $${AISLE_SERVICE_PORT:-8000}
+	@exec $(BIN)/python -m serving
 
 bench: ## Measure what the README claims, one script a claim
 	$(SETUP) dev

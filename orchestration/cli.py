@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -92,7 +92,9 @@ def releases(_chosen: argparse.Namespace, terminal: Terminal) -> int:
 
     found = published(PlatformSettings().releases_path)
     for release in found:
-        terminal.say(f"{'*' if release.is_live else ' '} {release.version}  data until {release.cut_at:%Y-%m-%d}")
+        terminal.say(
+            f"{'*' if release.is_live else ' '} {release.version}  data until {last_day_before(release.cut_at)}"
+        )
     if not found:
         terminal.say("Nothing is released yet. Run `make demo`, or `aisle run` on your own data.")
     return 0
@@ -145,10 +147,15 @@ def _already_released(settings: PlatformSettings, terminal: Terminal) -> bool:
 
     live = [release for release in published(settings.releases_path) if release.is_live]
     newest = calendar_of(settings, now=utc_now()).until(utc_now())
-    if not live or live[0].cut_at.date() != newest + timedelta(days=1):
+    if not live or last_day_before(live[0].cut_at) != newest:
         return False
     terminal.say(f"Reusing release {live[0].version} with data until {newest}. Delete {settings.home} to start over.")
     return True
+
+
+def last_day_before(cut_at: datetime) -> date:
+    """The last day a cut knows all of."""
+    return cut_at.date() - timedelta(days=1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ defs = dg.Definitions(
         warehouse.feature_models,
         # One call for two stations: inputs named after an asset are found only among those that get the prefix with it.
         *dg.load_assets_from_modules([training, release], key_prefix="ml"),
-        *dg.load_assets_from_modules([monitoring], group_name="monitoring"),
+        *dg.load_assets_from_modules([monitoring], group_name="monitoring", key_prefix="monitoring"),
     ],
     asset_checks=dg.load_asset_checks_from_modules([data_checks, model_checks]),
     resources=resources_for(PlatformSettings()),

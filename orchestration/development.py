@@ -49,7 +49,8 @@ def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
                 "--backend-store-uri", f"sqlite:///{home}/mlflow.db",
                 "--artifacts-destination", f"{home}/mlflow-artifacts",
             ],
-            {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"},
+            # Its job executor starts six more processes, for features nothing here uses.
+            {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         ),
     ]  # fmt: skip
 

@@ -62,6 +62,8 @@ class Progress:
 
     def _remarked(self, entry: EventLogEntry) -> None:
         level = logging.getLevelName(entry.level) if isinstance(entry.level, str) else entry.level
+        if entry.user_message.startswith("Dependencies for step "):
+            return  # a line for each step after a failed one: the failure itself is said
         if level >= logging.WARNING:
             self.say(f"         ! {entry.user_message}")
         elif level >= logging.INFO and entry.step_key:

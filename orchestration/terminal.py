@@ -1,5 +1,6 @@
 """Where a command speaks to a person."""
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ def output_kept_in(log: Path) -> Iterator[None]:
     TensorFlow, dbt and MLflow together print some hundred lines a run, some of them below Python.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    # DuckDB's bindings report forty lines of "leaks" when the interpreter ends, after everything else was said.
+    atexit.register(_send_to, log, 2)
     kept = {number: os.dup(number) for number in (1, 2)}
     with log.open("a") as file:
         try:
@@ -56,3 +59,8 @@ def output_kept_in(log: Path) -> Iterator[None]:
             for number, before in kept.items():
                 os.dup2(before, number)
                 os.close(before)
+
+
+def _send_to(log: Path, number: int) -> None:
+    with log.open("a") as file:
+        os.dup2(file.fileno(), number)

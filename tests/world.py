@@ -16,8 +16,8 @@ from ml.contract.columns import DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITE
 from ml.contract.manifest import BundleFacts
 from ml.dataset.training_data import TrainingData, weekly_cuts
 from ml.features.tower_inputs import TowerEncoder
-from ml.ranking.settings import RankerSettings
 from ml.ranking.fit import week_of_examples
+from ml.ranking.settings import RankerSettings
 from ml.ranking.train import train_ranker
 from ml.runtime.settings import RequestSettings
 from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, OnnxTowers

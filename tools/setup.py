@@ -27,7 +27,9 @@ def missing_packages():
     """(what is missing, Debian package) of everything the system itself has to bring."""
     missing = []
     if not OLDEST <= sys.version_info[:2] < TOO_NEW:
-        missing.append((f"Python 3.11, 3.12 or 3.13 (this is {VERSION}: {sys.executable})", "python3.11 python3.11-venv"))
+        missing.append(
+            (f"Python 3.11, 3.12 or 3.13 (this is {VERSION}: {sys.executable})", "python3.11 python3.11-venv")
+        )
     elif not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
         missing.append((f"the modules venv and ensurepip of {sys.executable}", f"python{VERSION}-venv"))
     if sys.platform == "linux" and not has_library("libgomp.so.1"):
@@ -75,7 +77,10 @@ def venv_works():
     if not python.exists():
         return False
     asked = subprocess.run(
-        [str(python), "-c", "import sys; print('{}.{}'.format(*sys.version_info[:2]))"], capture_output=True, text=True, check=False
+        [str(python), "-c", "import sys; print('{}.{}'.format(*sys.version_info[:2]))"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return asked.stdout.strip() == VERSION
 
@@ -95,7 +100,11 @@ def install_uv():
 
 def install(extra):
     lock = f"requirements/{extra}.txt"
-    say(f"3/3 Installing {lock} (about 1 GB to download the first time)" if extra != "serve" else f"3/3 Installing {lock}")
+    say(
+        f"3/3 Installing {lock} (about 1 GB to download the first time)"
+        if extra != "serve"
+        else f"3/3 Installing {lock}"
+    )
     python = str(VENV / "bin" / "python")
     by_uv = [str(VENV / "bin" / "uv"), "pip", "install", "--python", python, "--require-hashes", "-r", lock]
     if subprocess.run(by_uv, cwd=str(ROOT), env=uv_environment(), check=False).returncode == 0:
@@ -106,7 +115,11 @@ def install(extra):
 
 def uv_environment():
     """This environment, with what pip was told about the network said in uv's words."""
-    said_to_pip = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_CERT": "SSL_CERT_FILE", "PIP_DEFAULT_TIMEOUT": "UV_HTTP_TIMEOUT"}
+    said_to_pip = {
+        "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
+        "PIP_CERT": "SSL_CERT_FILE",
+        "PIP_DEFAULT_TIMEOUT": "UV_HTTP_TIMEOUT",
+    }
     translated = {ours: os.environ[theirs] for theirs, ours in said_to_pip.items() if theirs in os.environ}
     # Copying, where the cache lies on another disk, is not worth a warning.
     return {"UV_LINK_MODE": "copy" if on_another_disk() else "hardlink", **translated, **os.environ}
@@ -122,7 +135,9 @@ def add_command():
     [packages] = (VENV / "lib").glob("python*/site-packages")
     (packages / "aisle.pth").write_text(f"{ROOT}\n")
     command = VENV / "bin" / "aisle"
-    command.write_text(f"#!{VENV / 'bin' / 'python'}\nimport sys\n\nfrom orchestration.cli import main\n\nsys.exit(main())\n")
+    command.write_text(
+        f"#!{VENV / 'bin' / 'python'}\nimport sys\n\nfrom orchestration.cli import main\n\nsys.exit(main())\n"
+    )
     command.chmod(0o755)
 
 
@@ -156,7 +171,9 @@ def main(arguments):
     try:
         install(extra)
     except subprocess.CalledProcessError:
-        say(f"Installing requirements/{extra}.txt failed; the reason stands above. Run the same command again to continue.")
+        say(
+            f"Installing requirements/{extra}.txt failed; the reason stands above. Run the same command again to continue."
+        )
         return 1
     add_command()
     (VENV / f".installed-{extra}").write_text(mark_of(extra))

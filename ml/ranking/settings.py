@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class RankerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_users_per_week: int = Field(1_500, ge=10, description="Users drawn per week.")
+    max_users_per_week: int = Field(300, ge=10, description="Users drawn per week.")
     negatives_per_user: int = Field(250, ge=10, description="Candidates without a goal kept per user, drawn at random.")
     num_leaves: int = Field(31, ge=2, le=1_024)
     learning_rate: float = Field(0.05, gt=0, le=1)

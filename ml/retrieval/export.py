@@ -47,55 +47,36 @@ def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
 
 
 def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
-    from ml.retrieval.legacy_keras import tf
-    from ml.retrieval.towers import QueryTensors
+    from ml.retrieval.towers import QueryTensors, query_specs
 
-    tower, length = trained.model.query_tower, trained.encoder.history_length
+    tower = trained.model.query_tower
 
-    def query_tower(
-        ids: Any, history_items: Any, history_events: Any, history_ages: Any, context: Any
-    ) -> dict[str, Any]:
-        return {"vector": tower(QueryTensors(ids, history_items, history_events, history_ages, context))}
+    def query_tower(*parts: Any) -> dict[str, Any]:
+        return {"vector": tower(QueryTensors(*parts))}
 
-    _write_graph(
-        query_tower,
-        [
-            tf.TensorSpec([None, len(trained.encoder.query_sizes)], tf.int32, "ids"),
-            tf.TensorSpec([None, length], tf.int32, "history_items"),
-            tf.TensorSpec([None, length], tf.int32, "history_events"),
-            tf.TensorSpec([None, length], tf.float32, "history_ages"),
-            tf.TensorSpec([None, 4], tf.float32, "context"),
-        ],
-        path,
-    )
+    _write_graph(query_tower, query_specs(trained.encoder), path)
 
 
 def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
-    from ml.retrieval.legacy_keras import tf
-    from ml.retrieval.towers import CandidateTensors
+    from ml.retrieval.towers import CandidateTensors, candidate_specs
 
     tower = trained.model.candidate_tower
 
-    def candidate_tower(ids: Any, numbers: Any) -> dict[str, Any]:
-        return {"vector": tower(CandidateTensors(ids, numbers))}
+    def candidate_tower(*parts: Any) -> dict[str, Any]:
+        return {"vector": tower(CandidateTensors(*parts))}
 
-    width = len(trained.encoder.candidate_sizes)
-    specs = [tf.TensorSpec([None, width], tf.int32, "ids"), tf.TensorSpec([None, 1], tf.float32, "numbers")]
-    _write_graph(candidate_tower, specs, path)
+    _write_graph(candidate_tower, candidate_specs(trained.encoder), path)
 
 
 def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
-    """One query `[1, d]` with its candidates `[m, d]`, or pairs `[m, d]` with `[m, d]`."""
-    from ml.retrieval.legacy_keras import tf
     from ml.retrieval.serving_model import predictions
+    from ml.retrieval.towers import rating_specs
 
     def rating_head(query: Any, candidates: Any) -> dict[str, Any]:
         found = predictions(trained, query, candidates)
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
-    dim = trained.settings.embedding_dim
-    specs = [tf.TensorSpec([None, dim], tf.float32, name) for name in ("query", "candidates")]
-    _write_graph(rating_head, specs, path)
+    _write_graph(rating_head, rating_specs(trained.settings.embedding_dim), path)
 
 
 def _write_graph(function: Any, specs: list[Any], path: Path) -> None:

@@ -26,7 +26,7 @@ class RetrieverSettings(BaseModel):
     logq: bool = Field(True, description="Correct the softmax for popular items being negatives more often.")
     retrieval_weight: float = Field(1.0, ge=0, description="Weight of the retrieval loss.")
     rating_weight: float = Field(0.1, ge=0, description="Weight of the squared error of the normalised target.")
-    conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'is a purchase'.")
+    conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'led to a purchase'.")
     target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
     user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
     item_id_dropout: float = Field(
@@ -42,7 +42,7 @@ class RetrieverSettings(BaseModel):
         0.01, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
-    seed: int = Field(0, ge=0, description="Of initial weights, order of examples and dropout.")
+    seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")
 
     @property
     def retrieves(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ml.contract.types import Floats
+from ml.features.tower_inputs import TowerEncoder
 from ml.retrieval.legacy_keras import tf
 
 ATTRIBUTE_DIM = 16
@@ -28,6 +29,31 @@ class CandidateTensors(NamedTuple):
 
     ids: Any
     numbers: Any
+
+
+def query_specs(encoder: TowerEncoder) -> list[Any]:
+    """Names, types and shapes of `QueryTensors`; any number of moments."""
+    history = [None, encoder.history_length]
+    return [
+        tf.TensorSpec([None, len(encoder.query_sizes)], tf.int32, "ids"),
+        tf.TensorSpec(history, tf.int32, "history_items"),
+        tf.TensorSpec(history, tf.int32, "history_events"),
+        tf.TensorSpec(history, tf.float32, "history_ages"),
+        tf.TensorSpec([None, 4], tf.float32, "context"),
+    ]
+
+
+def candidate_specs(encoder: TowerEncoder) -> list[Any]:
+    """Of `CandidateTensors`; any number of items."""
+    return [
+        tf.TensorSpec([None, len(encoder.candidate_sizes)], tf.int32, "ids"),
+        tf.TensorSpec([None, 1], tf.float32, "numbers"),
+    ]
+
+
+def rating_specs(dim: int) -> list[Any]:
+    """Of the rating head's inputs: pairs `[m, d], [m, d]`, or one query with m candidates `[1, d], [m, d]`."""
+    return [tf.TensorSpec([None, dim], tf.float32, name) for name in ("query", "candidates")]
 
 
 class Draws:

@@ -84,8 +84,7 @@ class TrainedRetriever:
             raise RecipeError(
                 "Predictions need a rating head. Received: `model_type: retrieval`. Train with `model_type: multitask`."
             )
-        answers = _in_blocks(self._rating_function, [query_vectors, item_vectors])
-        value, logit = answers[:, 0], answers[:, 1]
+        value, logit = (answer.numpy() for answer in self._rating_function(query_vectors, item_vectors))
         return HeadPredictions(
             value=self.target.inverse(value).astype(np.float32),
             value_normalized=value,
@@ -121,25 +120,23 @@ class TrainedRetriever:
 
     @cached_property
     def _query_function(self) -> Any:
-        from ml.retrieval.legacy_keras import tf
-        from ml.retrieval.towers import QueryTensors
+        from ml.retrieval.towers import QueryTensors, query_specs
 
-        return tf.function(lambda *parts: self.model.query_tower(QueryTensors(*parts)), reduce_retracing=True)
+        return _compiled(lambda *parts: self.model.query_tower(QueryTensors(*parts)), query_specs(self.encoder))
 
     @cached_property
     def _candidate_function(self) -> Any:
-        from ml.retrieval.legacy_keras import tf
-        from ml.retrieval.towers import CandidateTensors
+        from ml.retrieval.towers import CandidateTensors, candidate_specs
 
-        return tf.function(lambda *parts: self.model.candidate_tower(CandidateTensors(*parts)), reduce_retracing=True)
+        return _compiled(
+            lambda *parts: self.model.candidate_tower(CandidateTensors(*parts)), candidate_specs(self.encoder)
+        )
 
     @cached_property
     def _rating_function(self) -> Any:
-        from ml.retrieval.legacy_keras import tf
+        from ml.retrieval.towers import rating_specs
 
-        return tf.function(
-            lambda query, candidates: tf.stack(self.model.rating_head(query, candidates), axis=1), reduce_retracing=True
-        )
+        return _compiled(self.model.rating_head, rating_specs(self.settings.embedding_dim))
 
 
 def named_weights(model: Any) -> dict[str, Floats]:
@@ -156,8 +153,15 @@ def set_named_weights(model: Any, weights: dict[str, Floats]) -> None:
         variable.assign(value)
 
 
+def _compiled(function: Any, specs: list[Any]) -> Any:
+    """A graph traced once for any number of rows: traces by shape differ in their last bit."""
+    from ml.retrieval.legacy_keras import tf
+
+    return tf.function(lambda *inputs: function(*inputs), input_signature=specs)
+
+
 def _in_blocks(function: Any, arrays: list[NDArray[Any]]) -> Floats:
-    """A function of rows over many rows: bounded memory, and one traced shape but for the last block."""
+    """A function of rows over many rows, in bounded memory."""
     blocks = [
         function(*(array[start : start + BLOCK] for array in arrays)).numpy()
         for start in range(0, max(len(arrays[0]), 1), BLOCK)

@@ -27,7 +27,7 @@ class HeadPredictions:
     value_normalized: Floats
     """Target column as the head learned it: centred and scaled."""
     conversion: Floats
-    """Probability that an interaction with the item is a purchase."""
+    """Probability that an encounter with the item ends in a purchase."""
 
     @classmethod
     def unknown(cls, num_pairs: int) -> Self:

@@ -134,7 +134,7 @@ def released_bundle(
     """The live bundle: registered in MLflow, alias `champion`, published in one step. Not materialised when the contest is lost,
     which is no failure: the champion goes on serving.
     """
-    from ml.release import Candidate, publish
+    from ml.release import Candidate, prune, publish
 
     chosen = recipe.read()
     verdict = judge_report(offline_report, settings=chosen.gate)
@@ -154,6 +154,7 @@ def released_bundle(
         return
     pointer = publish(candidate_bundle.path, releases=releases.folder, now=utc_now())
     registry.promote(registered, verdict)
+    prune(releases.folder)
     yield dg.MaterializeResult(
         metadata={
             "version": pointer.version,

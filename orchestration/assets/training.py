@@ -17,7 +17,6 @@ from ml.ranking.train import TrainedRanker
 from ml.retrieval.stages import RetrieverStages, train_stages
 from ml.runtime.candidates import SourceTables
 from orchestration.automation import FOLLOW_GOOD_INPUTS
-from orchestration.partitions import cut_of
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.warehouse import DuckDBWarehouse
 
@@ -28,13 +27,13 @@ MARTS = [
 
 
 @dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS)
-def training_examples(context: dg.AssetExecutionContext, warehouse: DuckDBWarehouse) -> dg.Output[TrainingData]:
+def training_examples(warehouse: DuckDBWarehouse) -> dg.Output[TrainingData]:
     """The marts as they were at T, frozen: what every later station of this run sees, and all it sees.
 
     One row per accepted event that was known before T, beside items, users and their features at each weekly cut. Holds
     pseudonyms, never a shop's own user ids.
     """
-    data = read_training_data(warehouse, cut_at=cut_of(context).replace(tzinfo=UTC))
+    data = read_training_data(warehouse)
     return dg.Output(data, metadata=data.summary(), data_version=dg.DataVersion(data.digest))
 
 
@@ -112,9 +111,10 @@ def ranker(
     return dg.Output(trained, metadata=trained.summary())
 
 
-def read_training_data(warehouse: DuckDBWarehouse, *, cut_at: datetime) -> TrainingData:
-    """The five marts, without what was not known before `cut_at`."""
-    until = cut_at.replace(tzinfo=None)
+def read_training_data(warehouse: DuckDBWarehouse) -> TrainingData:
+    """The five marts, without what was not known before T: the newest cut that features were computed at."""
+    [newest] = warehouse.query("select max(cut_at) as cut_at from marts.feat_items").to_pylist()
+    until: datetime = newest["cut_at"]
     events = "select * from marts.fct_interactions where known_at < ? and occurred_at < ?"
     return TrainingData(
         interactions=warehouse.query(events, [until, until]).cast(FCT_INTERACTIONS),
@@ -122,5 +122,5 @@ def read_training_data(warehouse: DuckDBWarehouse, *, cut_at: datetime) -> Train
         users=warehouse.query("select * from marts.dim_users").cast(DIM_USERS),
         item_features=warehouse.query("select * from marts.feat_items").cast(FEAT_ITEMS),
         user_features=warehouse.query("select * from marts.feat_users").cast(FEAT_USERS),
-        cut_at=cut_at,
+        cut_at=until.replace(tzinfo=UTC),
     )

@@ -13,6 +13,8 @@ from typing import Any, assert_never
 
 import dagster as dg
 from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
+from dagster_dbt.core.dbt_event_iterator import DbtEventIterator
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from packaging.version import Version
 from pydantic import Field
 
@@ -48,15 +50,27 @@ class Dbt(DbtCliResource):  # type: ignore[misc]  # dagster_dbt is untyped to my
         # Unit tests try the logic, not the data: they belong to the test suite, not to every day.
         args = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dict(variables))]
         # The inner context: dagster_dbt asks the outer one for what Dagster has deprecated there.
-        yield from (
-            self.cli(args, context=context.op_execution_context).stream().fetch_row_counts().fetch_column_metadata()
-        )
+        invocation = self.cli(args, context=context.op_execution_context)
+        # To the end first. Dagster's fetchers spin while they wait, a whole core, and on DuckDB they wait for dbt in any case.
+        events, failure = _exhausted(invocation.stream())
+        built = [event for event in events if isinstance(event, dg.Output)]
+        yield from DbtEventIterator(iter(built), invocation).fetch_row_counts().fetch_column_metadata()
+        yield from (event for event in events if not isinstance(event, dg.Output))
         _forget_old(Path(self.home, "dbt"))
+        if failure is not None:
+            raise failure
 
     def cli(self, args: Any, **kwargs: Any) -> DbtCliInvocation:
         # dbt works from inside its project, so the home must be absolute; its files belong there and not beside the models.
         with _environment(AISLE_HOME=self.home, DBT_TARGET_PATH=str(Path(self.home, "dbt"))):
             return super().cli(args, **kwargs)
+
+    def _initialize_dbt_core_adapter(self, args: Any) -> Any:
+        adapter = super()._initialize_dbt_core_adapter(args)
+        if adapter.type() == "duckdb":
+            # With this connection Dagster counts rows after the command. Kept open, it would lock the next command out.
+            adapter.config.credentials.keep_open = False
+        return adapter
 
     @property
     def _cli_version(self) -> Version:
@@ -123,16 +137,15 @@ def _parse(manifest: Path, dbt: Dbt) -> None:
     shutil.rmtree(fresh)
 
 
-def _let_go(invocation: DbtCliInvocation) -> None:
-    """Close the connection that counted the rows: kept open, it would lock the next dbt command out of a DuckDB file."""
-    adapter = invocation.adapter
-    if adapter is None or adapter.type() != "duckdb":
-        return
-    adapter.cleanup_connections()
-    environment = adapter.connections._ENV
-    if environment is not None:
-        environment.close()
-    adapter.connections.close_all_connections()
+def _exhausted(stream: Iterator[Any]) -> tuple[list[Any], DagsterDbtCliRuntimeError | None]:
+    """All events of a command, and why it failed if it did: what was built before that is still told."""
+    events = []
+    try:
+        for event in stream:
+            events.append(event)
+    except DagsterDbtCliRuntimeError as failure:
+        return events, failure
+    return events, None
 
 
 @contextmanager

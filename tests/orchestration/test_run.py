@@ -40,6 +40,8 @@ def test_a_failed_step_is_named_with_its_reason(
     assert finished.progress.failures == ["ml/ranker failed. RuntimeError: ml/ranker was told to fail"]
     assert "  FAILED   ml/ranker" in said.getvalue()
     assert "Traceback" not in said.getvalue()
+    assert "ml/candidate_bundle" not in said.getvalue(), "what could not run any more is not news"
+    assert "Dependencies" not in said.getvalue()
 
 
 def test_a_blocking_check_that_does_not_hold_is_named(

@@ -35,7 +35,7 @@ def test_an_altered_manifest_is_refused(tmp_path):
 
 def test_another_format_is_refused(tmp_path):
     Manifest.of(FACTS, FILES).model_copy(update={"format_version": 99}).write(tmp_path)
-    with pytest.raises(BundleError, match="must have format 1. Received: 99"):
+    with pytest.raises(BundleError, match=r"must have format 1\. Received: 99"):
         Manifest.read(tmp_path)
 
 

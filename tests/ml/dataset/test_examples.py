@@ -1,4 +1,4 @@
-"""Examples: one per event that shows interest, each with its own past and nothing else."""
+"""Examples: one per encounter of a user with an item, each with its own past and nothing else."""
 
 from dataclasses import fields, replace
 
@@ -55,13 +55,48 @@ def same(one: RetrievalExamples, other: RetrievalExamples) -> bool:
     return all(a == b and np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for (a, x), (b, y) in pairs)
 
 
-def test_each_event_of_the_window_that_shows_interest_is_one_example():
+def test_each_encounter_of_the_window_is_one_example():
     examples = examples_of(PAST)
 
     assert examples.user_rows.tolist() == [0, 0, 1]
     assert examples.item_rows.tolist() == [1, 1, 0]
     assert examples.weight.tolist() == [3.0, 5.0, 1.0]
     assert examples.is_purchase.tolist() == [False, True, False]
+
+
+HOUR = 1 / 24
+SITTING = [
+    event("ann", "pen", "view", 15),
+    event("bob", "pen", "view", 15 + HOUR),
+    event("ann", "hat", "view", 15 + HOUR),
+    event("ann", "pen", "cart_add", 15 + 2 * HOUR),
+    event("ann", "pen", "purchase", 15 + 4 * HOUR, known=18, amount=9.0),
+    event("ann", "pen", "view", 15 + 8 * HOUR),
+]
+
+
+def test_what_one_sitting_led_to_is_one_example_at_its_first_event():
+    examples = examples_of([*PAST, *SITTING])
+
+    of_ann_and_pen = (examples.user_rows == 0) & (examples.item_rows == 2)
+    first, again = np.flatnonzero(of_ann_and_pen)
+    assert examples.at[[first, again]].tolist() == [15 * DAY, int((15 + 8 * HOUR) * DAY)]
+    assert (examples.weight[first], examples.target[first], examples.is_purchase[first]) == (5.0, 9.0, True)
+    assert examples.known_at[first] == 18 * DAY
+    assert (examples.weight[again], examples.is_purchase[again]) == (1.0, False)
+    assert np.isnan(examples.target[again])
+
+
+def test_an_encounter_is_not_part_of_its_own_history():
+    examples = examples_of(SITTING)
+    hat, _, pen = examples.candidates.ids[:, 0]
+
+    assert examples.item_rows.tolist() == [2, 0, 2, 2]
+    assert examples.queries.history_items.tolist() == [[0] * 4, [pen, 0, 0, 0], [0] * 4, [pen, pen, hat, pen]]
+
+
+def test_examples_are_in_time_order():
+    assert (np.diff(examples_of([*PAST, *SITTING]).at) >= 0).all()
 
 
 def test_the_history_is_what_the_user_had_done_strictly_before():

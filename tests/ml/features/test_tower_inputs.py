@@ -79,7 +79,7 @@ def test_many_moments_at_once_are_encoded_as_one_by_one(encoder, users, items, l
             np.testing.assert_array_equal(getattr(alone, field.name)[0], getattr(together, field.name)[i], field.name)
 
 
-def test_an_event_at_the_very_instant_is_not_yet_history(encoder, users, items, log):
+def test_an_event_at_the_very_instant_is_not_yet_history(encoder, users, log):
     histories = Histories.of(log, num_users=NUM_USERS)
     first = histories.starts[:-1]
     at = histories.occurred_at[first]

@@ -14,8 +14,8 @@ from orchestration.checks.suites import MAX_AGE_DAYS, MAX_EVENTS_PER_DAY, TOLERA
 from orchestration.settings import PlatformSettings
 from tests.dbt.shop import DbtHome, Row, event
 
-# Great Expectations 1.24 imports it.
-pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_constants' is deprecated:DeprecationWarning")
+# Great Expectations 1.24 imports them.
+pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_.*' is deprecated:DeprecationWarning")
 
 MORNING = datetime(2024, 5, 1, 8)
 CLEAN = [event(f"u{n % 7}", f"i{n}", MORNING + timedelta(days=n % 10)) for n in range(90)]

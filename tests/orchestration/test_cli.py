@@ -1,0 +1,83 @@
+"""What the command says, and the code it ends with."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ml.release import Candidate, Registry, publish
+from orchestration import cli
+from tests.ml.release.conftest import MakeBundle, make_bundle
+
+__all__ = ["make_bundle"]
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for option in cli.OPTIONS:
+        monkeypatch.delenv(f"AISLE_{option.removeprefix('--').replace('-', '_').upper()}", raising=False)
+    monkeypatch.setenv("AISLE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_rollback_moves_the_pointer_and_the_registry_together(
+    home: Path, make_bundle: MakeBundle, capfd: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry.under(home)
+    for day in (1, 2):
+        bundle = make_bundle(day)
+        registry.log_candidate(bundle, Candidate())
+        publish(bundle, releases=home / "releases", now=datetime(2026, 9, day, 5, tzinfo=UTC))
+    newest, oldest = (version.bundle_version for version in registry.versions())
+
+    assert cli.main(["releases"]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        f"* {newest}  data until 2026-09-01",
+        f"  {oldest}  data until 2026-08-31",
+    ]
+
+    assert cli.main(["rollback"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[0].startswith(f"Live again: {oldest} (before: {newest}).")
+    assert said[-1] == "Registry: `champion` is version 1."
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.bundle_version == oldest
+
+    assert cli.main(["rollback", "--to", "2020-01-01-nowhere"]) == 1
+    assert "A rollback needs a version that is still here" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("home")
+def test_nothing_released_yet_says_what_to_run(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["releases"]) == 0
+    assert capfd.readouterr().out.startswith("Nothing is released yet. Run `make demo`")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AISLE_SOURCE", "files", "AISLE_SOURCE=files needs AISLE_MAPPING"),
+        ("AISLE_SHOP_SIZE", "huge", "shop_size: Input should be 'tiny', 'demo' or 'large'"),
+        ("AISLE_AS_OF", "yesterday", "as_of: "),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert cli.main(["run"]) == 1
+    [line] = capfd.readouterr().out.splitlines()
+    assert said in line
+
+
+def test_an_option_is_its_environment_variable(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("AISLE_SHOP_SIZE", "demo")
+    seen: list[str] = []
+    monkeypatch.setattr(cli, "_run_everything", lambda settings, _terminal: not seen.append(settings.shop_size))
+    assert cli.main(["run", "--shop-size", "tiny"]) == 0
+    assert seen == ["tiny"]
+    assert not home.exists()
