@@ -16,6 +16,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from ml.contract.errors import PlatformError
+from ml.evaluation.report import OURS, EvaluationReport
 from orchestration.progress import Say
 from orchestration.resources.warehouse import DuckDBWarehouse
 from orchestration.settings import PlatformSettings
@@ -39,14 +40,21 @@ CUSTOMERS = """
         select *, row_number() over (partition by favourite order by of_favourite / purchases desc, user_id) as place
         from tastes
     )
-    select user_id, favourite, of_favourite::int as of_favourite, purchases::int as purchases from clearest
+    select user_id, of_favourite::int || ' of ' || purchases::int || ' purchases in ' || favourite as told from clearest
     where place = 1 order by of_favourite / purchases desc, user_id limit 2
 """
 """Two customers whose tastes are plain to see, and not the same."""
 
+REGULARS = """
+    select user_id, count(*) || ' purchases' as told from raw.interactions
+    where event_type = 'purchase' and user_id is not null and excluded_because is null
+    group by user_id having count(*) between 20 and 200 order by max(occurred_at) desc, user_id limit 2
+"""
+"""Two customers who came lately, where the shop has no categories."""
+
 BEST_SELLER = """
     select item_id, any_value(title) as title from raw.interactions inner join raw.items using (item_id)
-    where event_type = 'purchase' group by item_id order by count(*) desc, item_id limit 1
+    where event_type = 'purchase' and excluded_because is null group by item_id order by count(*) desc, item_id limit 1
 """
 
 
@@ -62,6 +70,22 @@ class Service:
             return asked
 
 
+def show_report(settings: PlatformSettings, *, say: Say) -> None:
+    """The offline report's headline: ours and the best simple baseline on the held-out week."""
+    summary = EvaluationReport.load(settings.artifacts_path / "ml" / "offline_report").summary
+    say(
+        f"\nHeld-out week from {summary.cut_at:%Y-%m-%d}: {summary.num_users} users, {summary.num_items} items, full catalogue"
+    )
+    for metric in (summary.settings.primary_metric, summary.settings.deep_recall):
+        best = str(summary.best_baseline(metric))
+        for system in (OURS, best, "popular_7d"):
+            value = summary.value(metric, system=system)
+            if value.mean is not None:
+                say(f"  {metric:<11} {system:<12} {value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]")
+    pages = sorted(settings.reports_path.glob("offline_report/*.html"), key=lambda page: page.stat().st_mtime)
+    say(f"  the whole report: {pages[-1]}")
+
+
 def show_lists(settings: PlatformSettings, *, say: Say) -> None:
     """Start the service on the live release, print what it answers to four requests, and stop it.
 
@@ -71,12 +95,8 @@ def show_lists(settings: PlatformSettings, *, say: Say) -> None:
     warehouse = DuckDBWarehouse(path=str(settings.warehouse_path))
     [best_seller] = warehouse.query(BEST_SELLER).to_pylist()
     with running_service(settings) as service:
-        for customer in warehouse.query(CUSTOMERS).to_pylist():
-            say("")
-            say(
-                f"Customer {customer['user_id']}: {customer['of_favourite']} of {customer['purchases']} purchases in "
-                f"{customer['favourite']}"
-            )
+        for customer in warehouse.query(CUSTOMERS).to_pylist() or warehouse.query(REGULARS).to_pylist():
+            say(f"\nCustomer {customer['user_id']}: {customer['told']}")
             _show(service, f"/api/v1/recommendations/homepage?user_id={quote(customer['user_id'])}&limit={LISTED}", say)
         say("\nSomeone nobody knows")
         _show(service, f"/api/v1/recommendations/homepage?user_id=nobody-yet&limit={LISTED}", say)
@@ -91,7 +111,9 @@ def _show(service: Service, path: str, say: Say) -> None:
     for item in answer["recommendations"]:
         price = "" if item["price"] is None else f"{item['price']:.2f}"
         name, category = item["name"] or item["product_id"], item["category"] or ""
-        say(f"  {item['position']:>2}. {name[:44]:<44} {category[:20]:<20} {price:>8}  {item['source']}")
+        say(
+            f"  {item['position']:>2}. {name[:44]:<44} {category[:20]:<20} {price:>8}  {item['score']:>7.3f}  {item['source']}"
+        )
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def add_command():
     (packages / "aisle.pth").write_text(f"{ROOT}\n")
     command = VENV / "bin" / "aisle"
     command.write_text(
-        f"#!{VENV / 'bin' / 'python'}\nimport sys\n\nfrom orchestration.cli import main\n\nsys.exit(main())\n"
+        f"#!{VENV / 'bin' / 'python'}\nimport sys\n\nfrom orchestration.cli import entry_point\n\nsys.exit(entry_point())\n"
     )
     command.chmod(0o755)
 

@@ -9,8 +9,7 @@ import numpy as np
 from ml.candidates.assemble import bundle_at, in_catalogue
 from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
-from ml.contract.events import EventType
-from ml.contract.types import Floats
+from ml.dataset.examples import RetrievalExamples
 from ml.dataset.goals import Goals, goal_event, goals_between
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
@@ -19,13 +18,11 @@ from ml.evaluation.head_metrics import HeadMetrics, of_numbers, of_probabilities
 from ml.evaluation.replay import Replay, replay
 from ml.evaluation.report import OURS, EvaluationReport, EvaluationSettings, Latency
 from ml.evaluation.scoring import EvaluationContext, evaluate
-from ml.features.history import Histories
-from ml.features.log import InteractionLog
 from ml.index.planner import IndexSettings, build_index
 from ml.runtime.bundle import Bundle
 
-MAX_RATED_EVENTS = 5_000
-"""Events of the test window whose value the rating head is asked for, the first ones."""
+MAX_RATED = 5_000
+"""Encounters of the test window the rating head is asked about, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -86,36 +83,29 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
 
 
 def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
-    """The rating head on events of the window, each seen from just before it happened."""
-    window = exam.split.test
-    log = in_catalogue(exam.data, twin.items)
-    events = log.between(window.start, window.end)
-    events = events.where(np.arange(min(len(events), MAX_RATED_EVENTS)))
-    if twin.towers.rating_head is None or not len(events):
+    """The rating head on encounters of the window, each seen from just before it happened."""
+    if twin.towers.rating_head is None:
         return ()
-    value, conversion = _rated(twin, exam, log, events)
-    bought = events.event_codes == EventType.PURCHASE.code
-    priced = np.isfinite(events.amount)
+    met = RetrievalExamples.of(
+        exam.data.log,
+        encoder=twin.encoder,
+        users=exam.data.users_by_row,
+        items=exam.data.items_by_row,
+        window=exam.split.test,
+    )
+    rated = range(min(len(met), MAX_RATED))
+    queries = twin.towers.query(met.queries)
+    vectors = twin.towers.candidates(met.candidates)[met.item_rows]
+    answers = [twin.towers.rate(queries[i], vectors[i : i + 1]) for i in rated]
+    if not answers:
+        return ()
+    value, conversion = (np.concatenate([getattr(a, name) for a in answers]) for name in ("value", "conversion"))
+    target, bought = met.target[: len(rated)], met.is_purchase[: len(rated)]
+    known = np.isfinite(target)
     return (
-        of_numbers("value", "test", value[priced], events.amount[priced]),
+        of_numbers("value", "test", value[known], target[known]),
         of_probabilities("conversion", "test", conversion, bought),
     )
-
-
-def _rated(twin: Bundle, exam: Exam, log: InteractionLog, events: InteractionLog) -> tuple[Floats, Floats]:
-    """Predicted value in original units and probability of a purchase, of each event `[num_events]`."""
-    encoder = twin.encoder
-    inputs = encoder.queries(
-        encoder.user_ids(exam.data.users_by_row),
-        Histories.of(log, num_users=len(exam.data.user_ids)),
-        events.user_rows,
-        events.occurred_at,
-        item_indexes=twin.tower_item_indexes,
-    )
-    queries = twin.towers.query(inputs)
-    pairs = zip(queries, twin.vectors[events.item_rows], strict=True)
-    rated = [twin.towers.rate(query, vector[None, :]) for query, vector in pairs]
-    return np.concatenate([r.value for r in rated]), np.concatenate([r.conversion for r in rated])
 
 
 def _replayed(twin: Bundle, goals: Goals, exam: Exam) -> Replay:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from ml.dataset.examples import RetrievalExamples
@@ -31,17 +32,14 @@ class RetrieverStages:
         (folder / "weights").mkdir()
         self.final.save(folder / "weights")
 
-    def summary(self) -> dict[str, int | float]:
+    def summary(self) -> dict[str, int | float | str]:
         """Losses of the last epoch of each stage."""
-        last, base = self.final.epochs[-1], self.base.epochs[-1]
         return {
+            "model_type": self.final.settings.model_type,
             "examples": self.num_examples,
             "epochs": len(self.base.epochs) + len(self.final.epochs),
-            "base_loss": base.loss,
-            "loss": last.loss,
-            "retrieval_loss": last.retrieval_loss,
-            "rating_loss": last.rating_loss,
-            "conversion_loss": last.conversion_loss,
+            **{f"base_{name}": value for name, value in _losses(self.base).items()},
+            **_losses(self.final),
         }
 
 
@@ -53,8 +51,14 @@ def train_stages(
     checkpoints: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> RetrieverStages:
-    """Both stages. Each knows only users, items and events of its own window's past."""
+    """Both stages. Each knows only users, items and events of its own window's past.
+
+    A shop that never says what a purchase was worth gets no rating head: `model_type` becomes `retrieval`, and the summary
+    says so.
+    """
     base_examples = examples_of(data, split.base, settings)
+    if not np.isfinite(base_examples.target).any():
+        settings = settings.model_copy(update={"model_type": "retrieval"})
     base = train_retriever(base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch)
     examples = examples_of(data, split.train, settings)
     final = train_retriever(
@@ -80,6 +84,13 @@ def examples_of(data: TrainingData, window: Window, settings: RetrieverSettings)
 
 def active_items(items: pa.Table) -> pa.Table:
     return items.filter(pa.compute.fill_null(items["is_active"], True))
+
+
+def _losses(trained: TrainedRetriever) -> dict[str, float]:
+    """Of the last epoch, those the recipe has."""
+    last = trained.epochs[-1]
+    found = {name: getattr(last, name) for name in ("loss", "retrieval_loss", "rating_loss", "conversion_loss")}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _sub(folder: Path | None, name: str) -> Path | None:

@@ -78,9 +78,10 @@ def test_the_catalogue_follows_new_items_by_itself() -> None:
 def test_a_range_of_days_then_a_day(tmp_path: Path) -> None:
     home = DbtHome(tmp_path)
     mornings = [datetime.combine(FIRST_DAY, datetime.min.time()) + timedelta(days=day, hours=8) for day in range(3)]
-    home.land(
+    events = [
         event(f"u{n % 3}", f"i{n % 4}", at + timedelta(minutes=n), "purchase") for at in mornings for n in range(20)
-    )
+    ]
+    home.land(events, items=[{"item_id": f"i{n}", "title": f"Item {n}"} for n in range(4)])
 
     # One after the other in one process: the first must not leave the file locked for the next.
     days = [str(FIRST_DAY + timedelta(days=day)) for day in range(3)]
