@@ -78,6 +78,7 @@ def test_an_option_is_its_environment_variable(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("AISLE_SHOP_SIZE", "demo")
     seen: list[str] = []
     monkeypatch.setattr(cli, "_run_everything", lambda settings, _terminal: not seen.append(settings.shop_size))
+    monkeypatch.setattr(cli, "_show", lambda _settings, _terminal: 0)
     assert cli.main(["run", "--shop-size", "tiny"]) == 0
     assert seen == ["tiny"]
     assert not home.exists()

@@ -10,15 +10,6 @@ with checked as (
 
 ),
 
-{% if is_incremental() -%}
-judged_before as (
-
-    select * from {{ this }}
-    where {{ landed_before_window() }} and (reason is null or reason in ('bot', 'duplicate'))
-
-),
-
-{% endif -%}
 user_days as (
 
     select user_id, event_date, landed_on, count(*) as num_events
@@ -29,7 +20,11 @@ user_days as (
     union all
 
     select user_id, event_date, landed_on, count(*) as num_events
-    from judged_before
+    from {{ this }}
+    where
+        {{ landed_before_window() }}
+        and (reason is null or reason in ('bot', 'duplicate'))
+        and event_date in (select event_date from checked)
     group by user_id, event_date, landed_on
     {% endif %}
 ),
@@ -75,6 +70,31 @@ candidates as (
 
 ),
 
+{% if is_incremental() -%}
+ids_before as (
+
+    select distinct event_key
+    from {{ this }}
+    where
+        {{ landed_before_window() }}
+        and (reason is null or reason = 'duplicate')
+        and event_key in (select event_key from candidates)
+
+),
+
+keys_before as (
+
+    select user_id, item_id, occurred_at, event_type
+    from {{ this }}
+    where
+        {{ landed_before_window() }}
+        and reason is null
+        and event_date in (select event_date from candidates)
+
+),
+
+{% endif -%}
+
 repeated_ids as (
 
     select event_key
@@ -114,9 +134,8 @@ suspects_marked as (
         and candidates.occurred_at = repeated_keys.occurred_at
         and candidates.event_type = repeated_keys.event_type
     {% if is_incremental() -%}
-    left join (select distinct event_key from judged_before where reason is null or reason = 'duplicate') as ids_before
-        on candidates.event_key = ids_before.event_key
-    left join (select user_id, item_id, occurred_at, event_type from judged_before where reason is null) as keys_before
+    left join ids_before on candidates.event_key = ids_before.event_key
+    left join keys_before
         on candidates.user_id = keys_before.user_id
         and candidates.item_id = keys_before.item_id
         and candidates.occurred_at = keys_before.occurred_at
