@@ -8,8 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEVELOPMENT_KEY = "development-key-not-for-production"
-"""Pseudonymises demo users. Refused wherever real people's data may be."""
+from ml.features.pseudonym import DEVELOPMENT_KEY
 
 ShopSize = Literal["tiny", "demo", "large"]
 

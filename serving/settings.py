@@ -7,8 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DEVELOPMENT_KEY = "development-key-not-for-production"
-"""The default of the warehouse too: without a common key every user would be a stranger."""
+from ml.features.pseudonym import DEVELOPMENT_KEY
 
 
 class Environment(StrEnum):

@@ -2,6 +2,9 @@
 
 from hashlib import sha256
 
+DEVELOPMENT_KEY = "development-key-not-for-production"
+"""Pseudonymises demo users. Refused wherever real people's data may be."""
+
 
 def pseudonym(user_id: str, key: str) -> str:
     """Keyed hash of a user id: the first 32 hex digits of sha256(key ':' id). The dbt macro `pseudonym` says the same.

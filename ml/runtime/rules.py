@@ -13,7 +13,7 @@ TOP = 10
 
 
 class Rules(BaseModel):
-    """Travels in the bundle as `rules.json`."""
+    """Travels in the bundle, in `request.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ml.features.pseudonym import pseudonym
+from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 from ml.release.publish import publish
 from serving.app import create_app
-from serving.settings import DEVELOPMENT_KEY, ServiceSettings
+from serving.settings import ServiceSettings
 from tests import world
 
 with warnings.catch_warnings():

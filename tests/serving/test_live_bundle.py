@@ -10,7 +10,7 @@ import pytest
 
 from ml.contract.errors import BundleError, ReleaseError
 from ml.contract.release import ReleasePointer, manifest_sha256
-from ml.features.pseudonym import pseudonym
+from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 from ml.release.publish import publish, rollback
 from ml.runtime.bundle import open_bundle
 from ml.runtime.items import ItemTable
@@ -19,7 +19,7 @@ from ml.runtime.requests import HomeRequest
 from serving import live_bundle
 from serving.app import create_app
 from serving.live_bundle import LiveBundle, warm
-from serving.settings import DEVELOPMENT_KEY, ServiceSettings
+from serving.settings import ServiceSettings
 from tests.serving.conftest import NOW, TestClient, copy_with_a_broken_file, wait_until
 
 HOMEPAGE = "/api/v1/recommendations/homepage"

@@ -2,12 +2,12 @@ from datetime import datetime
 
 import pytest
 
-from ml.features.pseudonym import pseudonym
+from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 from ml.runtime.bundle import open_bundle
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
 from serving.app import create_app
-from serving.settings import DEVELOPMENT_KEY, ServiceSettings
+from serving.settings import ServiceSettings
 from tests import world
 from tests.serving.conftest import TestClient
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from serving.settings import DEVELOPMENT_KEY, ServiceSettings
+from ml.features.pseudonym import DEVELOPMENT_KEY
+from serving.settings import ServiceSettings
 
 
 def test_settings_come_from_the_environment(monkeypatch):
