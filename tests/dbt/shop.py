@@ -18,7 +18,7 @@ import pyarrow as pa
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
-KEY = "a key of the tests"
+KEY = "the tests' own key"
 FIRST_DAY = date(2024, 5, 1)
 MAX_EVENTS_PER_DAY = 12
 """Lower than the real one, so that a bot takes few rows."""

@@ -8,6 +8,7 @@ import yaml
 
 from ml.contract import columns
 from ml.contract.events import DECAY_DAYS, EVENT_WEIGHTS
+from ml.features.pseudonym import DEVELOPMENT_KEY
 from orchestration.checks import suites
 from tests.dbt.shop import PROJECT, DbtHome
 
@@ -64,6 +65,10 @@ def test_rejected_rows_keep_every_raw_column(built: DbtHome) -> None:
 def test_events_weigh_the_same_in_sql_and_python() -> None:
     assert variables()["event_weights"] == {str(event_type): weight for event_type, weight in EVENT_WEIGHTS.items()}
     assert variables()["decay_days"] == DECAY_DAYS
+
+
+def test_without_a_key_dbt_uses_the_development_key() -> None:
+    assert f"env_var('AISLE_PSEUDONYM_KEY', '{DEVELOPMENT_KEY}')" in (PROJECT / "macros" / "pseudonym.sql").read_text()
 
 
 def test_checks_and_models_draw_the_same_lines() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from dagster_dbt import DbtCliResource, DbtProject
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from ml.dataset.split import TimeSplit
 from orchestration.resources import dbt as dbt_module
@@ -101,3 +103,13 @@ def test_features_are_cut_where_the_split_needs_them() -> None:
     cuts = {int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) for day in FeatureCuts().until(cut)}
 
     assert cuts == needed
+
+
+def test_what_was_built_before_a_command_failed_is_still_told() -> None:
+    def stream() -> Iterator[str]:
+        yield "built"
+        raise DagsterDbtCliRuntimeError("a test failed")
+
+    events, failure = dbt_module._exhausted(stream())
+    assert events == ["built"]
+    assert "a test failed" in str(failure)
