@@ -31,6 +31,9 @@ class BundleFacts(BaseModel):
     created_at: datetime
     code_version: str
     dagster_run_id: str | None = None
+    models_of: str | None = Field(
+        default=None, description="Version whose models these are, when only the tables were made anew."
+    )
     num_items: int = Field(ge=1)
     num_users: int = Field(ge=0)
     dimension: int = Field(ge=1)

@@ -123,10 +123,13 @@ class ItemTable:
         def of(name: str) -> str | None:
             return self.table[name][row].as_py()
 
-        price = float(self.price[row])
-        return ItemDisplay(
-            str(of("item_id")), of("title"), of("category"), price if np.isfinite(price) else None, of("image_url")
-        )
+        return ItemDisplay(str(of("item_id")), of("title"), of("category"), self._shown_price(row), of("image_url"))
+
+    def _shown_price(self, row: int) -> float | None:
+        listed = self.table["price"][row].as_py()
+        if listed is not None:
+            return float(listed)
+        return round(float(self.price[row]), 2) if np.isfinite(self.price[row]) else None
 
     def _codes(self, name: str) -> Rows:
         column = self.table[name]

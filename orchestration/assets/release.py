@@ -7,11 +7,12 @@ from pathlib import Path
 import dagster as dg
 
 import ml
+from ml.bundle.repack import repack
 from ml.bundle.write import BundleFolder, write_bundle
 from ml.candidates.assemble import log_at, users_at
 from ml.candidates.item_vectors import ItemVectors
 from ml.candidates.models import StoredRetriever
-from ml.contract.manifest import BundleFacts
+from ml.contract.manifest import BundleFacts, Manifest
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.drift import DriftSnapshot
@@ -125,40 +126,60 @@ def offline_report(
 )
 def released_bundle(
     context: dg.AssetExecutionContext,
+    training_examples: TrainingData,
     candidate_bundle: BundleFolder,
     offline_report: EvaluationReport,
     recipe: RecipeResource,
     releases: ReleaseStore,
     reports: ReportFolder,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """The live bundle: registered in MLflow, alias `champion`, published in one step. Not materialised when the contest is lost,
-    which is no failure: the champion goes on serving.
+    """The live bundle: registered in MLflow under the alias `champion`, published in one step.
+
+    When the contest is lost, which is no failure, the champion's models stay and only its tables are made anew, so that new
+    items and yesterday's events reach the lists. Not materialised when there is nothing to release.
     """
     from ml.release import Candidate, prune, publish
 
-    chosen = recipe.read()
+    chosen, champion = recipe.read(), releases.live_bundle()
     verdict = judge_report(offline_report, settings=chosen.gate)
+    tags = {"dagster/run_id": context.run_id, "dagster/job": context.job_name}
     registry = releases.registry()
     registered = registry.log_candidate(
         candidate_bundle.path,
         Candidate(
-            metrics=offline_report.summary.headline(),
+            metrics=offline_report.summary.flat_metrics(),
             params={"recipe": chosen.name, "recipe_json": chosen.model_dump_json()[:6_000]},
-            tags={"dagster/run_id": context.run_id, "dagster/job": context.job_name},
+            tags=tags,
             reports=(reports.page("offline_report", context.run_id),),
         ),
     )
     yield check_of(verdict)
+    released = candidate_bundle
     if not verdict.promote:
-        context.log.warning("Not released: %s", " ".join(verdict.reasons))
-        return
-    pointer = publish(candidate_bundle.path, releases=releases.folder, now=utc_now())
-    registry.promote(registered, verdict)
+        context.log.warning("The challenger is not released: %s", " ".join(verdict.reasons))
+        if champion is None or Manifest.read(champion).facts.cut_at >= training_examples.cut_at:
+            return
+        released = repack(
+            champion,
+            training_examples,
+            releases.candidates,
+            sources=chosen.sources,
+            index=chosen.index,
+            now=utc_now(),
+            run_id=context.run_id,
+        )
+        registered = registry.log_candidate(released.path, Candidate(tags={**tags, "models_of": champion.name}))
+    pointer = publish(released.path, releases=releases.folder, now=utc_now())
+    if verdict.promote:
+        registry.promote(registered, verdict)
+    else:
+        registry.restore(released.version)
     prune(releases.folder)
     yield dg.MaterializeResult(
         metadata={
             "version": pointer.version,
             "previous": pointer.previous or "none",
+            "models": "the challenger's" if verdict.promote else "the champion's, with today's tables",
             "registry_version": registered.number,
             "mlflow_run_id": registered.run_id,
             "verdict": dg.MetadataValue.md(verdict.as_markdown()),
