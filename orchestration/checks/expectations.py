@@ -134,4 +134,5 @@ def _verdict(rule: Rule, outcome: Any, page: str) -> Verdict:
 def _observed(seen: Mapping[str, Any]) -> float:
     if "observed_value" in seen:
         return float(seen["observed_value"])
-    return float(seen["unexpected_count"] / max(seen["element_count"], 1))
+    # Over no rows SQL's sum is null: a shop that logs no impressions breaks no rule about them.
+    return float((seen["unexpected_count"] or 0) / max(seen["element_count"], 1))

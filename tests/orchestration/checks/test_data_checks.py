@@ -69,6 +69,12 @@ def test_clean_rows_break_no_rule(clean: DbtHome) -> None:
     assert set(DIRT) < set(found)
 
 
+def test_a_shop_that_logs_no_impressions_breaks_no_rule_about_them(clean: DbtHome) -> None:
+    found = verdicts(clean, "raw_impressions")
+    assert {verdict.num_rows for verdict in found.values()} == {0}
+    assert all(verdict.holds for verdict in found.values())
+
+
 def test_each_rule_tells_the_share_of_rows_that_break_it(dirty: DbtHome) -> None:
     num_rows = len(CLEAN) + sum(map(len, DIRT.values()))
     # The robot's day alone is most of the rows, so the others stay below a tolerated share of 1 %: the value is what counts.
