@@ -1,12 +1,6 @@
 """Five rolling test weeks of Online Retail: the whole method trained anew before each, beside the simple baselines.
 
-Reads the training snapshot that a run of the graph left behind, so run that first:
-
-    AISLE_DATA_DIR=<folder of online_retail.csv.gz> .venv/bin/aisle run --source files --home .aisle-retail \
-        --mapping examples/online_retail.yaml --recipe benchmarks/online_retail_weeks.yaml
-    .venv/bin/python -m benchmarks.online_retail_weeks .aisle-retail
-
-The recipe of that run differs from the default one only in asking for feature cuts further back.
+Reads the training snapshot of a run of the graph over that file, with feature cuts for all those weeks: `make bench` makes both.
 """
 
 import sys
