@@ -11,7 +11,7 @@ from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.popular import Popularity
 
 BLOCK = 1_024
-"""Items whose similarities are dense in memory at once."""
+"""Items whose co-occurrences are in memory at once."""
 
 
 def fit_sources(
@@ -75,14 +75,17 @@ def cosine(matrix: sparse.csr_matrix, *, neighbours: int, shrinkage: float) -> N
     table = _empty(num_items, min(neighbours, max(num_items - 1, 1)))
     columns = matrix.tocsc()
     for start in range(0, num_items, BLOCK):
-        block = slice(start, min(start + BLOCK, num_items))
-        together = (columns[:, block].T @ columns).toarray().astype(np.float32)
-        similar = together / (np.outer(norms[block], norms) + shrinkage + 1e-9)
-        similar[np.arange(len(similar)), np.arange(block.start, block.stop)] = 0.0
-        strongest = _strongest(similar, similar, table.rows.shape[1])
-        weights = np.take_along_axis(similar, strongest, axis=1)
-        table.rows[block] = np.where(weights > 0, strongest, -1)
-        table.weights[block] = np.maximum(weights, 0.0)
+        together = (columns[:, start : start + BLOCK].T @ columns).tocoo()
+        items, others = together.row + start, together.col
+        apart = items != others
+        items, others = items[apart], others[apart]
+        similar = together.data[apart] / (norms[items] * norms[others] + shrinkage + 1e-9)
+        order = np.lexsort((others, -similar, items))
+        items, others, similar = items[order], others[order], similar[order]
+        place = np.arange(len(items)) - np.searchsorted(items, items)
+        kept = (place < table.rows.shape[1]) & (similar > 0)
+        table.rows[items[kept], place[kept]] = others[kept]
+        table.weights[items[kept], place[kept]] = similar[kept]
     return table
 
 

@@ -70,8 +70,8 @@ def train_stages(
 def examples_of(data: TrainingData, window: Window, settings: RetrieverSettings) -> RetrievalExamples:
     """Examples of a window, with an encoder that knows what occurred before the window's end and nothing else."""
     known = data.log.before(window.end)
-    items = data.items_by_row.take(pa.array(sorted(set(known.item_rows.tolist()))))
-    users = data.users_by_row.take(pa.array(sorted(set(known.user_rows.tolist()))))
+    items = data.items_by_row.take(pa.array(np.unique(known.item_rows)))
+    users = data.users_by_row.take(pa.array(np.unique(known.user_rows)))
     return RetrievalExamples.of(
         data.log,
         encoder=TowerEncoder.fit(users=users, items=items, history_length=settings.history_length),
