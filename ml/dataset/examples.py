@@ -9,12 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml.contract.errors import DataError, RecipeError
-from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS, EventType
+from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.dataset.split import Window, refuse_lookahead
 from ml.features.history import Histories
 from ml.features.log import InteractionLog
 from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
+from ml.runtime.candidates import WEIGHT_OF_CODE
 
 TargetColumn = Literal["amount", "quantity"]
 BLOCK = 65_536
@@ -22,7 +23,6 @@ ENCOUNTER_GAP = 3 * 3600
 """Seconds. View, cart and purchase of one item in one sitting are one encounter, and one example: at its first event, with
 what it led to. As three examples, two teach the tower to repeat the newest event of the history: on the demo shop recall@100
 of items new to the user was 0.38 so, and is 0.46."""
-WEIGHT_OF_CODE = np.array([EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES], np.float32)
 
 
 @dataclass(frozen=True)
