@@ -1,6 +1,6 @@
 """Set up .venv from the hash-locked requirements. Runs on the system's own Python, before anything is installed.
 
-    python3 tools/setup.py serve|platform|dev
+    python3 tools/setup.py serve|platform|gcp|dev
 
 What the system lacks is named with the line that installs it. A second run finds its mark and does nothing. Written without
 newer syntax, so that an old Python says that it is too old instead of failing to read this file.
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 OLDEST, TOO_NEW = (3, 11), (3, 14)
-EXTRAS = ("serve", "platform", "dev")  # each holds the ones before it
+EXTRAS = ("serve", "platform", "gcp", "dev")  # each holds the ones before it
 VERSION = "{}.{}".format(*sys.version_info[:2])
 
 
