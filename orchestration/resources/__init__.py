@@ -31,7 +31,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
                 "expectations": Expectations.of(settings),
                 "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
                 "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
-                "releases": ReleaseStore(home=str(settings.home)),
+                "releases": ReleaseStore.of(settings),
                 "reports": ReportFolder(path=str(settings.reports_path)),
                 "recipe": RecipeResource(
                     path=str(settings.recipe.absolute()) if settings.recipe else None,
