@@ -137,7 +137,7 @@ def test_a_chunk_that_broke_off_is_sent_again_and_the_rest_goes_on(
 def test_bytes_that_changed_in_the_bucket_are_refused(gcs: GcsServer, tmp_path: Path) -> None:
     store = store_at(gcs.uri)
     store.write("a", b"one")
-    gcs.path_of("a").write_bytes(b"two")
+    gcs.flip_a_bit_of("a")
     with pytest.raises(StorageError, match="must have md5"):
         store.read("a")
     with pytest.raises(StorageError, match="must have md5"):
@@ -155,7 +155,7 @@ def test_a_server_that_is_away_or_silent_is_given_up_after_the_stated_time(gcs: 
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.usefixtures("gcs")
+@pytest.mark.usefixtures("bucket_uri")
 def test_a_bucket_that_is_not_there_is_named() -> None:
     with pytest.raises(StorageError, match="gs://nowhere"):
         store_at("gs://nowhere").write("a", b"x")
