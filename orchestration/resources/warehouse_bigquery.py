@@ -112,6 +112,23 @@ class BigQueryWarehouse(Warehouse):
         self.execute(f"export data options ({options}) as {sql}")
         return self._parquet_files(uri)
 
+    def declare_view(self, schema: str, name: str, sql: str) -> None:
+        """The view shows what the query finds. It is made where it is missing.
+
+        Raises:
+            PlatformError: a table of that name holds rows.
+        """
+        target = f"{self.project}.{schema}.{name}"
+        with self.client() as client:
+            self._make_dataset(client, schema)
+            found = _found(client, target)
+            if found is not None and found.table_type != "VIEW":
+                raise PlatformError(
+                    f"{target} must be a view over the shop's own table. Received: a {found.table_type}, which rows of another "
+                    "source were landed in. Delete it, or set AISLE_SOURCE to that source."
+                )
+            client.query_and_wait(f"create or replace view `{target}` as {sql}")
+
     @contextmanager
     def client(self) -> Iterator["Client"]:
         """Google's client for this project.
@@ -210,11 +227,11 @@ def _reader() -> Iterator["BigQueryReadClient"]:
     """Reads results as Arrow streams."""
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
-    reader = BigQueryReadClient(transport=_local_transport())  # type: ignore[no-untyped-call]
+    reader = BigQueryReadClient(transport=_local_transport())
     try:
         yield reader
     finally:
-        reader.transport.close()  # type: ignore[no-untyped-call]
+        reader.transport.close()
 
 
 def _local_transport() -> "BigQueryReadGrpcTransport | None":

@@ -71,15 +71,20 @@ class BigQuerySql(MappingSql):
             return f"case when {self.finite(column)} then {column} end" if type_name in _FLOATS else column
         return super().number(ref, type_name, decimal)
 
+    def typed(self, ref: ColumnRef, kind: pa.DataType, type_name: str, table: SourceTable) -> str:
+        if pa.types.is_boolean(kind) and type_name in ("INTEGER", "INT64"):
+            return f"cast({self.name(ref.column)} as bool)"
+        return super().typed(ref, kind, type_name, table)
+
     def instant(self, ref: ColumnRef, type_name: str, table: SourceTable) -> str:
         zone, form = self.literal(table.timezone), table.timestamp_format
-        if form in UNIX:
-            micros = f"{self.number(ref, type_name, '.')} * {1_000_000 // UNIX[form]}"
-            return f"safe.timestamp_micros(safe_cast({micros} as int64))"
         if type_name == "TIMESTAMP":
             return self.name(ref.column)
         if type_name in CIVIL:
             return f"timestamp({self.name(ref.column)}, {zone})"
+        if form in UNIX:
+            micros = f"({self.number(ref, type_name, '.')}) * {1_000_000 // UNIX[form]}"
+            return f"safe.timestamp_micros(safe_cast({micros} as int64))"
         text = self.text(ref, type_name)
         if form is None:
             # With a zone of its own, a text cannot be given another.
