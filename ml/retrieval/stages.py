@@ -14,6 +14,7 @@ from ml.retrieval.export import export_graphs, export_retriever
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.train import OnEpoch, train_retriever
 from ml.retrieval.trained import TrainedRetriever
+from ml.storage import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def train_stages(
     settings: RetrieverSettings,
     *,
     checkpoints: Path | None = None,
+    checkpoint_store: ObjectStore | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> RetrieverStages:
     """Both stages. Each knows only users, items and events of its own window's past.
@@ -59,10 +61,21 @@ def train_stages(
     base_examples = examples_of(data, split.base, settings)
     if not np.isfinite(base_examples.target).any():
         settings = settings.model_copy(update={"model_type": "retrieval"})
-    base = train_retriever(base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch)
+    base = train_retriever(
+        base_examples,
+        settings,
+        checkpoint_folder=_sub(checkpoints, "base"),
+        checkpoint_store=checkpoint_store,
+        on_epoch=on_epoch,
+    )
     examples = examples_of(data, split.train, settings)
     final = train_retriever(
-        examples, settings, checkpoint_folder=_sub(checkpoints, "final"), warm_start=base, on_epoch=on_epoch
+        examples,
+        settings,
+        checkpoint_folder=_sub(checkpoints, "final"),
+        checkpoint_store=checkpoint_store,
+        warm_start=base,
+        on_epoch=on_epoch,
     )
     return RetrieverStages(base, final, active_items(data.items_by_row), len(examples))
 

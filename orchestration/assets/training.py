@@ -51,6 +51,7 @@ def retriever(
         TimeSplit.at(training_examples.cut_at, chosen.split),
         chosen.retriever,
         checkpoints=recipe.checkpoints,
+        checkpoint_store=recipe.shared_checkpoints,
         on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
     )
     return dg.Output(stages, metadata=stages.summary())
