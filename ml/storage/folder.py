@@ -18,7 +18,7 @@ from ml.storage.objects import ABSENT, Content, StoredObject, checked
 
 @dataclass(frozen=True)
 class FolderStore:
-    """An object is a file; its generation is the file's time of change in nanoseconds, which `write` keeps growing."""
+    """An object is a file; its generation is the file's time of change in nanoseconds, which always grows."""
 
     root: Path
     lock_in: Path | None = None
@@ -52,8 +52,6 @@ class FolderStore:
                 )
             with _draft(path) as draft:
                 draft.write_bytes(data)
-                newer = max(time.time_ns(), found + 1)
-                os.utime(draft, ns=(newer, newer))
             return _generation(path)
 
     def upload(self, source: Path, name: str) -> None:
@@ -113,6 +111,9 @@ def _draft(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         yield draft
+        # The file system's own clock ticks too slowly: two writes within one tick would be one generation.
+        newer = max(time.time_ns(), _generation(path) + 1)
+        os.utime(draft, ns=(newer, newer))
         sync(draft)
         draft.replace(path)
         sync(path.parent)

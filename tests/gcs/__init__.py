@@ -89,5 +89,9 @@ class GcsServer:
     def let_go(self) -> None:
         (self.folder / "hold").unlink()
 
+    def keep_silent_once(self) -> None:
+        """Store the next object and break the connection off instead of saying so."""
+        (self.folder / "mute").touch()
+
     def drop_next_chunk(self) -> None:
         (self.folder / "drop").touch()

@@ -1,13 +1,14 @@
 """A Cloud Storage server as a process of its own, so that a test can stop, kill and restart it, or make it slow, broken or dishonest.
 
 Files in its folder steer it. `hold`: store nothing while this is there. `drop`: break off the next chunk of an upload. `flip`: one
-bit of the object that it names is wrong from then on. `stored.log` lists every object that was sent here.
+bit of the object that it names is wrong from then on. `mute`: keep silent about the next object that was stored. `stored.log` lists every object that was sent here.
 """
 
 import os
 import sys
 import time
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -39,6 +40,17 @@ class SteeredObjects(Objects):
 
 
 class SteeredHandler(Handler):
+    def do_POST(self) -> None:  # noqa: N802 - the name http.server asks for
+        mute = self.storage.folder / "mute"
+        if not mute.exists():
+            self.answer()
+            return
+        mute.unlink()
+        answer, self.wfile = self.wfile, BytesIO()
+        self.answer()
+        self.wfile = answer
+        self.close_connection = True
+
     def do_PUT(self) -> None:  # noqa: N802 - the name http.server asks for
         drop = self.storage.folder / "drop"
         if drop.exists():
