@@ -64,11 +64,13 @@ class FolderStore:
 
     def holds(self, name: str, source: Path) -> bool:
         path = self._path(name)
-        return path.is_file() and file_entry(path) == file_entry(source)
+        with _told(name, self.root):
+            return path.is_file() and file_entry(path) == file_entry(source)
 
     def list(self, prefix: str = "") -> list[StoredObject]:
-        names = sorted(path.relative_to(self.root).as_posix() for path in _visible_files(self.root))
-        return [self._listed(name) for name in names if name.startswith(prefix)]
+        with _told(prefix or "All", self.root):
+            names = sorted(path.relative_to(self.root).as_posix() for path in _visible_files(self.root))
+            return [self._listed(name) for name in names if name.startswith(prefix)]
 
     def delete(self, name: str) -> None:
         path = self._path(name)
