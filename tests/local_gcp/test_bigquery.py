@@ -43,7 +43,7 @@ EVENTS = pa.table(
 
 @pytest.fixture
 def client(fresh_gcp: LocalGcp) -> Iterator[bigquery.Client]:
-    with bigquery.Client(location="EU") as client:
+    with bigquery.Client(fresh_gcp.project, location="EU") as client:
         client.create_dataset("shop")
         yield client
 
@@ -249,7 +249,8 @@ def test_two_projects_have_their_own_tables(client: bigquery.Client) -> None:
     assert both == [("ours", "theirs")]
 
 
-def test_information_schema_knows_columns_tables_and_datasets(client: bigquery.Client, events: str) -> None:
+@pytest.mark.usefixtures("events")
+def test_information_schema_knows_columns_tables_and_datasets(client: bigquery.Client) -> None:
     columns = rows(
         client,
         """select column_name, data_type, is_partitioning_column, clustering_ordinal_position
@@ -472,9 +473,8 @@ def test_a_read_session_has_streams_columns_and_rows_as_asked(
     assert read.to_pylist() == EVENTS.select(["quantity", "user_id"]).slice(1).to_pylist()
 
 
-def test_a_stream_can_be_taken_up_again_in_the_middle(
-    client: bigquery.Client, events: str, reader: BigQueryReadClient
-) -> None:
+@pytest.mark.usefixtures("events")
+def test_a_stream_can_be_taken_up_again_in_the_middle(reader: BigQueryReadClient) -> None:
     opened = session(reader, "events", 1)
     assert reader.read_rows(opened.streams[0].name, offset=3).to_arrow(opened).num_rows == 1
 
@@ -503,7 +503,7 @@ def test_errors_of_the_read_api_are_its_own(client: bigquery.Client, events: str
 # -- many at once, and trouble -----------------------------------------------------------------------------------------
 
 
-def test_eight_threads_write_and_read_at_once(client: bigquery.Client, fresh_gcp: LocalGcp) -> None:
+def test_eight_threads_write_and_read_at_once(client: bigquery.Client) -> None:
     def work(number: int) -> int:
         with bigquery.Client() as own:
             own.query_and_wait(f"create table shop.t{number} as select {number} as n")
@@ -526,9 +526,8 @@ def test_no_row_of_concurrent_inserts_is_lost(client: bigquery.Client) -> None:
 
 def test_a_paused_server_answers_late_and_a_killed_one_begins_anew() -> None:
     with LocalGcp() as local:
-        account = bigquery.Client.from_service_account_json(local.environment()["GOOGLE_APPLICATION_CREDENTIALS"])
-        client = bigquery.Client(
-            local.project, account._credentials, client_options={"api_endpoint": local.bigquery_url}
+        client = bigquery.Client.from_service_account_json(
+            local.environment()["GOOGLE_APPLICATION_CREDENTIALS"], client_options={"api_endpoint": local.bigquery_url}
         )
         client.create_dataset("shop")
         local.pause()
@@ -540,4 +539,3 @@ def test_a_paused_server_answers_late_and_a_killed_one_begins_anew() -> None:
         local.start()
         assert list(client.list_datasets()) == []
         client.close()
-        account.close()

@@ -12,6 +12,8 @@ from google.cloud import bigquery, storage
 
 from tests.local_gcp import LocalGcp
 
+pytestmark = pytest.mark.usefixtures("fresh_gcp")
+
 # -- dbt ---------------------------------------------------------------------------------------------------------------
 
 PROJECT = {
@@ -112,7 +114,7 @@ def rows(sql: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.filterwarnings("ignore")  # dbt's own
-def test_a_dbt_project_builds_twice(fresh_gcp: LocalGcp, project: Path) -> None:
+def test_a_dbt_project_builds_twice(project: Path) -> None:
     first = build(project, run=1)
     assert {name: status for name, status in first.items() if not status.startswith(("success", "pass"))} == {}
     with bigquery.Client() as client:
@@ -139,7 +141,7 @@ def test_a_dbt_project_builds_twice(fresh_gcp: LocalGcp, project: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_broken_contract_and_a_wrong_model_fail_at_once(fresh_gcp: LocalGcp, project: Path) -> None:
+def test_a_broken_contract_and_a_wrong_model_fail_at_once(project: Path) -> None:
     (project / "models/agreed.sql").write_text(
         PROJECT["models/agreed.sql"].replace("select id,", "select nullif(id, 2) as id,")
     )
@@ -153,7 +155,7 @@ def test_a_broken_contract_and_a_wrong_model_fail_at_once(fresh_gcp: LocalGcp, p
 
 
 @pytest.fixture
-def instance(fresh_gcp: LocalGcp) -> Iterator[dg.DagsterInstance]:
+def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
         yield instance
 

@@ -84,11 +84,11 @@ def test_a_write_expects_the_generation_it_has_read(bucket: storage.Bucket, blob
 
 def test_the_conditions_of_a_resumable_upload_are_those_of_its_end(bucket: storage.Bucket, blob: storage.Blob) -> None:
     read = blob.generation
-    slow = bucket.blob(blob.name, chunk_size=CHUNK)
-    # The client words the answer to a chunk itself.
-    with pytest.raises(InvalidResponse, match="412"), slow.open("wb", if_generation_match=read) as writer:
-        writer.write(os.urandom(2 * CHUNK))
-        blob.upload_from_string(b"overtaken")
+    writer = bucket.blob(blob.name, chunk_size=CHUNK).open("wb", if_generation_match=read)
+    writer.write(os.urandom(2 * CHUNK))
+    blob.upload_from_string(b"overtaken")
+    with pytest.raises(InvalidResponse, match="412"):  # the client words the answer to a chunk itself
+        writer.close()
     assert bucket.blob(blob.name).download_as_bytes() == b"overtaken"
 
 
