@@ -186,3 +186,24 @@ def test_dagsters_resources_and_io_manager_run_unchanged(fresh_gcp: LocalGcp, in
     assert result.output_for_node("total") == 6
     names = {blob.name for blob in storage.Client().list_blobs(fresh_gcp.bucket)}
     assert names == {"seen", "assets/numbers", "assets/total"}
+
+
+# -- SQLAlchemy, which Great Expectations reads through -----------------------------------------------------------------
+
+
+def test_sqlalchemy_sees_columns_and_rows(fresh_gcp: LocalGcp) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    with bigquery.Client() as client:
+        client.create_dataset("shop")
+        client.query_and_wait("create table shop.t as select 1 as a, 'x' as b union all select 2, null")
+    engine = sqlalchemy.create_engine(f"bigquery://{fresh_gcp.project}/shop")
+    inspector = sqlalchemy.inspect(engine)
+    assert inspector.get_table_names() == ["t"]
+    assert [(column["name"], str(column["type"])) for column in inspector.get_columns("t")] == [
+        ("a", "INTEGER"), ("b", "VARCHAR")]  # fmt: skip
+    table = sqlalchemy.Table("t", sqlalchemy.MetaData(), autoload_with=engine)
+    count = sqlalchemy.func.count()
+    nulls = sqlalchemy.func.sum(sqlalchemy.case((table.c.b.is_(None), 1), else_=0))
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.select(count, nulls).where(table.c.a.in_([1, 2]))).one() == (2, 1)
+    engine.dispose()
