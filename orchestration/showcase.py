@@ -41,13 +41,13 @@ CUSTOMERS = """
             row_number() over (partition by user_id order by times desc, category) as place
         from bought
     ),
+    favourites as (
+        select *, 1.0 * times / purchases as share from tastes where place = 1 and purchases between 8 and 60
+    ),
     clearest as (
-        select *, row_number() over (partition by category order by 1.0 * times / purchases desc, user_id) as place_there
-        from tastes
-        where place = 1 and purchases between 8 and 60
+        select *, row_number() over (partition by category order by share desc, user_id) as place_there from favourites
     )
-    select user_id, category, times, purchases from clearest
-    where place_there = 1 order by 1.0 * times / purchases desc, user_id limit 2
+    select user_id, category, times, purchases from clearest where place_there = 1 order by share desc, user_id limit 2
 """
 """Two customers whose tastes are plain to see, and not the same."""
 

@@ -60,6 +60,7 @@ class Objects(Storage):
     def __init__(self) -> None:
         super().__init__(use_memory_fs=True)
         self.lock = threading.RLock()
+        self.url = ""
         self._last_generation = 0
         self._upload_conditions: dict[str, Query] = {}
 
@@ -115,7 +116,9 @@ class Objects(Storage):
 
     def write(self, bucket: str, name: str, content: bytes) -> None:
         with self.lock:
-            resource = objects._make_object_resource("", bucket, name, "application/octet-stream", str(len(content)))
+            resource = objects._make_object_resource(
+                self.url, bucket, name, "application/octet-stream", str(len(content))
+            )
             try:
                 self.create_file(bucket, name, content, objects._checksums(content, resource))
             except NotFound:
@@ -273,5 +276,6 @@ def start_storage(port: int, bucket: str) -> tuple[Server, Objects]:
     storage = Objects()
     buckets.create_bucket(bucket, storage)
     server = Server(("127.0.0.1", port), partial(Handler, storage))
+    storage.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, storage

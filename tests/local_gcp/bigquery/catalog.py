@@ -28,7 +28,8 @@ def now_ms() -> str:
 
 class Catalog:
     def __init__(self) -> None:
-        self._connection = duckdb.connect()
+        # A function that is not built in would be fetched from the net.
+        self._connection = duckdb.connect(config={"autoload_known_extensions": "false"})
         for macro in MACROS:
             self._connection.execute(macro)
         self._projects: set[str] = set()

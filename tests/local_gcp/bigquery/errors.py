@@ -45,7 +45,7 @@ def missing_here(what: str) -> BigQueryError:
 
 
 ANSI_STYLE = re.compile(r"\x1b\[\d+m")
-UNKNOWN_FUNCTION = re.compile(r"Function with name \"?(\w+)\"? does not exist")
+UNKNOWN_FUNCTION = re.compile(r"Function with name \"?(\w+)\"? (?:does not exist|is not in the catalog)")
 
 
 def as_bigquery_error(error: Exception) -> BigQueryError:

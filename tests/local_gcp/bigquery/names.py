@@ -64,7 +64,8 @@ class Names:
 
 def parse_script(text: str) -> list[exp.Expr]:
     """The statements; positional parameters become @_1, @_2, ... in the order they are written."""
-    return [statement for statement in parse(_numbered(text), read="bigquery") if statement is not None]
+    parsed = parse(_numbered(text), read="bigquery")
+    return [statement for statement in parsed if not isinstance(statement, exp.Semicolon | None)]
 
 
 def _numbered(text: str) -> str:
