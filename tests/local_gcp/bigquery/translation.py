@@ -167,7 +167,15 @@ def a_date_stays_a_date(node: exp.Expr, _: Names) -> exp.Expr:
     return _cast(node.copy(), "DATE")
 
 
-@rule(exp.UnixToTime, exp.StrToTime)
+@rule(exp.StrToTime)
+def a_parsed_instant_is_in_its_zone(node: exp.Expr, _: Names) -> exp.Expr:
+    civil = node.copy()
+    for argument in ("zone", "default_year"):
+        civil.set(argument, None)
+    return _call("timezone", node.args.get("zone") or exp.Literal.string("UTC"), civil)
+
+
+@rule(exp.UnixToTime)
 def an_instant_has_a_time_zone(node: exp.Expr, _: Names) -> exp.Expr:
     return _cast(node.copy(), "TIMESTAMPTZ")
 
