@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ml.bundle.write import BundleFolder
 from ml.runtime.bundle import Bundle, open_bundle
 from tests import world
+from tests.local_gcp import LocalGcp
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,19 @@ def bundle(written_bundle: BundleFolder) -> Bundle:
 @pytest.fixture
 def repository() -> Path:
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def local_gcp() -> Iterator[LocalGcp]:
+    """BigQuery and Cloud Storage as local servers, started by the first test that asks. Its environment is not set."""
+    with LocalGcp() as local:
+        yield local
+
+
+@pytest.fixture
+def fresh_gcp(local_gcp: LocalGcp, monkeypatch: pytest.MonkeyPatch) -> LocalGcp:
+    """The local servers, emptied, and the environment in which unchanged Google clients find them."""
+    local_gcp.reset()
+    for name, value in local_gcp.environment().items():
+        monkeypatch.setenv(name, value)
+    return local_gcp
