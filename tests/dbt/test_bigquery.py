@@ -17,6 +17,7 @@ from sqlglot import exp
 from tests.dbt.bigquery import BigQueryHome
 from tests.dbt.compare import Digest, versions
 from tests.dbt.shop import CATALOGUE, CUTS, FIRST_DAY, PROJECT, DbtHome, Row, a_shop, event
+from tests.local_gcp import LocalGcp
 
 # dbt-bigquery asks a replaced table for its partitioning in the client's old way.
 pytestmark = pytest.mark.filterwarnings("ignore:This method will be deprecated in future versions:PendingDeprecationWarning")
@@ -102,8 +103,8 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(local_gcp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    local_gcp.empty()
+def told(local_gcp: LocalGcp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    local_gcp.reset()
     kept = os.environ.get("KEEP_DBT_TARGETS")
     path = Path(kept) if kept else tmp_path_factory.mktemp("bigquery")
     homes = DbtHome(tmp_path_factory.mktemp("duckdb")), BigQueryHome(path, reached_by=local_gcp.environment())
@@ -112,7 +113,7 @@ def told(local_gcp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         for home in homes:
             home.land(step.interactions, items=step.items, impressions=step.impressions, users=[{"user_id": "u1"}])
             result = home.build(**step.window, cuts=CUTS)
-            assert not result.failed, (home.target, name, {node: result.messages[node] for node in result.failed})
+            assert not result.failed, "\n".join(f"{home.target}, {name}: {result.messages[node]}" for node in result.failed)
             digests.update({(home.target, name, relation): digest(home, relation) for relation in RELATIONS})
         if name == "a day":
             statements = {model.stem: model.read_text() for model in (path / "target" / "run").rglob("models/**/*.sql")}
