@@ -1,10 +1,13 @@
 """The dbt project over the same raw rows on BigQuery: on the tests' local server, or on a real project (tests/live_gcp)."""
 
 import io
+import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
@@ -52,6 +55,23 @@ class BigQueryHome(DbtHome):
     def table(self, sql: str) -> pa.Table:
         with self.client() as client:
             return client.query_and_wait(sql).to_arrow(create_bqstorage_client=False)
+
+    def keep_sql(self, step: str) -> None:
+        """Copy what the last command ran to the folder KEEP_SQL_IN, if there is one: tools/bigquery_lint.py reads it there."""
+        if "KEEP_SQL_IN" not in os.environ:
+            return
+        folder = Path(os.environ["KEEP_SQL_IN"])
+        target = self.path / "target"
+        shutil.copytree(target / "run", folder / step / "run")
+        shutil.copy(target / "run_results.json", folder / step)
+        with self.client() as client:
+            raw = {
+                f"{table.project}.{table.dataset_id}.{table.table_id}": {
+                    column.name: column.field_type for column in client.get_table(table).schema
+                }
+                for table in client.list_tables("raw")
+            }
+        (folder / "raw.json").write_text(json.dumps(raw, indent=2))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.table(sql).to_pylist()]

@@ -3,11 +3,9 @@
 Run against a local server that speaks BigQuery's protocol (tests/local_gcp); cost and quotas are not its business, the SQL is.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,16 +103,16 @@ class Told:
 @pytest.fixture(scope="module")
 def told(local_gcp: LocalGcp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     local_gcp.reset()
-    kept = os.environ.get("KEEP_DBT_TARGETS")
-    path = Path(kept) if kept else tmp_path_factory.mktemp("bigquery")
+    path = tmp_path_factory.mktemp("bigquery")
     homes = DbtHome(tmp_path_factory.mktemp("duckdb")), BigQueryHome(path, reached_by=local_gcp.environment())
     digests, statements = {}, {}
-    for name, step in STEPS.items():
+    for number, (name, step) in enumerate(STEPS.items()):
         for home in homes:
             home.land(step.interactions, items=step.items, impressions=step.impressions, users=[{"user_id": "u1"}])
             result = home.build(**step.window, cuts=CUTS)
             assert not result.failed, "\n".join(f"{home.target}, {name}: {result.messages[node]}" for node in result.failed)
             digests.update({(home.target, name, relation): digest(home, relation) for relation in RELATIONS})
+        homes[1].keep_sql(f"{number} {name}")
         if name == "a day":
             statements = {model.stem: model.read_text() for model in (path / "target" / "run").rglob("models/**/*.sql")}
             statements |= {f"{model.stem} compiled": model.read_text() for model in (path / "target" / "compiled").rglob("models/**/*.sql")}  # fmt: skip
@@ -179,6 +177,7 @@ def test_the_unit_tests_of_the_project_hold_on_bigquery(told: Told) -> None:
     result = told.homes[1].dbt("test", "--select", "test_type:unit", max_events_per_day=1000)
     assert len(result.status) >= 9
     assert set(result.status.values()) == {"pass"}, result.messages
+    told.homes[1].keep_sql("unit tests")
 
 
 @pytest.mark.parametrize("model", sorted(PARTITIONED - {"interactions", "impressions"}))
