@@ -191,7 +191,9 @@ def lint(folder: Path) -> int:
         raise SystemExit(f"{folder} holds no SQL. Keep some: KEEP_SQL_IN={folder} pytest tests/dbt/test_bigquery.py")
     for line in run.refused:
         say(line)
-    say(f"{run.num_read} texts of {len(steps)} runs read in {time.monotonic() - started:.0f} s, {len(run.refused)} refused.")
+    say(
+        f"{run.num_read} texts of {len(steps)} runs read in {time.monotonic() - started:.0f} s, {len(run.refused)} refused."
+    )
     return 1 if run.refused else 0
 
 
@@ -222,7 +224,7 @@ def main(arguments: list[str]) -> int:
         case ["--self-test"]:
             return self_test()
         case [folder]:
-            return lint(Path(folder))
+            return self_test() or lint(Path(folder))
     say(__doc__ or "")
     return 2
 

@@ -73,6 +73,14 @@ class BigQueryHome(DbtHome):
             }
         (folder / "raw.json").write_text(json.dumps(raw, indent=2))
 
+    def estimated_bytes(self, sql: str) -> int:
+        """What Google would read for the query, by its dry run: nothing is read for that and nothing is charged."""
+        from google.cloud import bigquery
+
+        with self.client() as client:
+            dry = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+            return client.query(sql, job_config=dry).total_bytes_processed
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.table(sql).to_pylist()]
 
