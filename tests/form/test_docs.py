@@ -49,6 +49,8 @@ def assets() -> frozenset[str]:
     """Keys of every asset, read off the source: dbt models by their files, the rest by their functions."""
     models = (path for path in files() if path.parts[:2] == ("dbt_project", "models") and path.suffix == ".sql")
     keys = {f"{path.parts[2]}/{path.stem}" for path in models}
+    snapshots = (path for path in files() if path.parts[:2] == ("dbt_project", "snapshots") and path.suffix == ".sql")
+    keys |= {f"marts/{path.stem}" for path in snapshots}
     prefix_of = {"ingest": "raw", "training": "ml", "release": "ml", "monitoring": "monitoring"}
     for module, prefix in prefix_of.items():
         source = (ROOT / "orchestration" / "assets" / f"{module}.py").read_text()

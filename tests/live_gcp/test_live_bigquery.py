@@ -8,6 +8,7 @@ estimated to read, and deletes what it made. The tables are of a few hundred row
 cents in all. `AISLE_LIVE_GCP_PROJECT=local` runs the same code against the local server.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -72,10 +73,8 @@ def built(live: BigQueryHome, tmp_path_factory: pytest.TempPathFactory) -> tuple
             home.land(step.interactions, items=step.items, impressions=step.impressions, users=[{"user_id": "u1"}])
             result = home.build(**step.window, cuts=CUTS)
             assert not result.failed, "\n".join(f"{home.target}: {result.messages[node]}" for node in result.failed)
-    compiled = Path(live.path, "target/compiled/aisle")
-    day = {
-        file.stem: file.read_text() for file in [*compiled.glob("models/*/*.sql"), *compiled.glob("snapshots/*.sql")]
-    }
+    results = json.loads(Path(live.path, "target/run_results.json").read_text())["results"]
+    day = {result["unique_id"].split(".")[2]: result["compiled_code"] for result in results if result["relation_name"]}
     return *homes, day
 
 
