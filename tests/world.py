@@ -48,8 +48,8 @@ def item_id(item: int) -> str:
 def training_data(*, seed: int = 0, weeks: int = WEEKS + 1) -> TrainingData:
     interactions = _interactions(np.random.default_rng(seed))
     cuts = weekly_cuts(CUT, weeks=weeks)
-    return TrainingData(
-        interactions=interactions,
+    return TrainingData.of(
+        interactions,
         items=_items(),
         users=_users(),
         item_features=pa.concat_tables([_item_features(interactions, cut) for cut in cuts]),
