@@ -12,7 +12,7 @@ from ml.drift import SIGNIFICANT, WEEK, DriftReport, DriftSnapshot, drift_report
 from orchestration.partitions import cut_of
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 
 CHECK = "features_have_not_drifted"
 FEATURE_DRIFT = dg.AssetKey(["monitoring", "feature_drift"])
@@ -32,7 +32,7 @@ FEATURE_DRIFT = dg.AssetKey(["monitoring", "feature_drift"])
     owners=["team:ml"],
 )
 def feature_drift(
-    context: dg.AssetExecutionContext, warehouse: DuckDBWarehouse, releases: ReleaseStore, reports: ReportFolder
+    context: dg.AssetExecutionContext, warehouse: Warehouse, releases: ReleaseStore, reports: ReportFolder
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """How far the events of the last seven days are from those the champion learned from: PSI per watched feature, on the
     decile edges frozen in its bundle, so that a number can be recomputed later. One report per run; nothing before the first
@@ -53,7 +53,7 @@ def feature_drift(
     yield result_of(report, champion=champion.name, until=until, page=page)
 
 
-def live_tables(warehouse: DuckDBWarehouse, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
+def live_tables(warehouse: Warehouse, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
     """Events of [start, end), and the catalogue."""
     events = warehouse.query(
         f"select {', '.join(FCT_INTERACTIONS.names)} from marts.fct_interactions where occurred_at >= ? and occurred_at < ?",

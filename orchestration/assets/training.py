@@ -18,7 +18,7 @@ from ml.retrieval.stages import RetrieverStages, train_stages
 from ml.runtime.candidates import SourceTables
 from orchestration.automation import FOLLOW_GOOD_INPUTS
 from orchestration.resources.recipe import RecipeResource
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 
 GROUP, OWNERS = "training", ["team:ml"]
 MARTS = [
@@ -27,7 +27,7 @@ MARTS = [
 
 
 @dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS)
-def training_examples(warehouse: DuckDBWarehouse) -> dg.Output[TrainingData]:
+def training_examples(warehouse: Warehouse) -> dg.Output[TrainingData]:
     """The marts as they were at T, frozen: what every later station of this run sees, and all it sees.
 
     One row per accepted event that was known before T, beside items, users and their features at each weekly cut. Holds
@@ -111,7 +111,7 @@ def ranker(
     return dg.Output(trained, metadata=trained.summary())
 
 
-def read_training_data(warehouse: DuckDBWarehouse) -> TrainingData:
+def read_training_data(warehouse: Warehouse) -> TrainingData:
     """The five marts, without what was not known before T: the newest cut that features were computed at."""
     [newest] = warehouse.query("select max(cut_at) as cut_at from marts.feat_items").to_pylist()
     until: datetime = newest["cut_at"]

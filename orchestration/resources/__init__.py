@@ -11,7 +11,7 @@ from orchestration.resources.dbt import Dbt, FeatureCuts
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import Platform, PlatformSettings, utc_now
 from orchestration.sources.resource import SourceResource
 
