@@ -100,9 +100,12 @@ def examples_of(
 
     if len(data.events) <= settings.events_in_memory:
         return of(data.log)
-    return StreamedExamples.write(
-        map(of, data.events.logs()), scratch or Path(tempfile.mkdtemp(prefix="aisle-examples-"))
-    )
+    if scratch is None:
+        raise ContractError(
+            f"Examples of more than {settings.events_in_memory} events need `scratch`, a folder. "
+            f"Received: none, and {len(data.events)} events. Name a folder, or raise `events_in_memory`."
+        )
+    return StreamedExamples.write(map(of, data.events.logs()), scratch)
 
 
 def _seen(data: TrainingData, window: Window) -> tuple[pa.Table, pa.Table]:

@@ -8,6 +8,7 @@ from orchestration.calendar import calendar_of
 from orchestration.checks.expectations import Expectations
 from orchestration.resources.artifacts import ArtifactStore
 from orchestration.resources.dbt import Dbt, FeatureCuts
+from orchestration.resources.exports import ExportArea
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
@@ -30,6 +31,9 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
                 "dbt": Dbt.of(settings),
                 "expectations": Expectations.of(settings),
                 "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
+                "exports": ExportArea(
+                    uri=f"{settings.shared_root}/exports", scratch_folder=str(settings.home / "scratch")
+                ),
                 "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
                 "releases": ReleaseStore(home=str(settings.home)),
                 "reports": ReportFolder(path=str(settings.reports_path)),

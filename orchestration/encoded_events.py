@@ -1,17 +1,11 @@
-"""The events leave the warehouse as numbers: encoded there, exported as Parquet, cut into shards here."""
+"""The SQL by which events leave the warehouse as numbers."""
 
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 
 from ml.contract.errors import DataError
 from ml.contract.events import EVENT_TYPES
-from ml.dataset.event_shards import EventShards
-
-Fetch = Callable[[Sequence[str]], list[Path]]
-"""Exported files, by their addresses, as files of this machine."""
 
 
 def encoded_events(until: datetime) -> str:
@@ -65,8 +59,3 @@ def require_byte_order(ids: pa.ChunkedArray, *, table: str) -> None:
             f"`{table}` must be sorted by the bytes of its ids. Received: another order. "
             "Give the table's id column the default (binary) collation."
         )
-
-
-def shards_of(exported: Sequence[str], folder: Path, *, fetch: Fetch) -> EventShards:
-    """An export as shards on this machine."""
-    return EventShards.write(fetch(exported), folder)
