@@ -38,9 +38,7 @@ class ReleasePointer(BaseModel):
         """
         path = releases / POINTER
         if not path.is_file():
-            raise ReleaseError(
-                f"Nothing is released yet. Expected: {path}. Run `make demo`, or `aisle run` on your own data."
-            )
+            raise nothing_released(str(releases))
         return cls.parse(path.read_bytes(), where=str(path))
 
     @classmethod
@@ -78,6 +76,12 @@ class ReleasePointer(BaseModel):
                 "Run `aisle rollback` to return to an older release."
             )
         return bundle
+
+
+def nothing_released(releases: str) -> ReleaseError:
+    return ReleaseError(
+        f"Nothing is released yet. Expected: {releases}/{POINTER}. Run `make demo`, or `aisle run` on your own data."
+    )
 
 
 def manifest_sha256(bundle: Path) -> str:

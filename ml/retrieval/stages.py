@@ -17,6 +17,7 @@ from ml.retrieval.export import export_graphs, export_retriever
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.train import OnEpoch, train_retriever
 from ml.retrieval.trained import TrainedRetriever
+from ml.storage import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def train_stages(
     settings: RetrieverSettings,
     *,
     checkpoints: Path | None = None,
+    checkpoint_store: ObjectStore | None = None,
     scratch: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> RetrieverStages:
@@ -66,10 +68,21 @@ def train_stages(
     base_examples = examples_of(data, split.base, settings, scratch=scratch)
     if not len(base_examples.known_targets):
         settings = settings.model_copy(update={"model_type": "retrieval"})
-    base = train_retriever(base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch)
+    base = train_retriever(
+        base_examples,
+        settings,
+        checkpoint_folder=_sub(checkpoints, "base"),
+        checkpoint_store=checkpoint_store,
+        on_epoch=on_epoch,
+    )
     examples = examples_of(data, split.train, settings, scratch=scratch)  # those of the base have done their part
     final = train_retriever(
-        examples, settings, checkpoint_folder=_sub(checkpoints, "final"), warm_start=base, on_epoch=on_epoch
+        examples,
+        settings,
+        checkpoint_folder=_sub(checkpoints, "final"),
+        checkpoint_store=checkpoint_store,
+        warm_start=base,
+        on_epoch=on_epoch,
     )
     return RetrieverStages(base, final, active_items(data.items_by_row), len(examples))
 

@@ -16,6 +16,7 @@ from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.trained import EpochReport, TrainedRetriever, WeightSummary, named_weights
+from ml.storage import ObjectStore
 
 if TYPE_CHECKING:
     from ml.retrieval.multitask import Batch, MultitaskModel
@@ -29,6 +30,7 @@ def train_retriever(
     settings: RetrieverSettings,
     *,
     checkpoint_folder: Path | None = None,
+    checkpoint_store: ObjectStore | None = None,
     warm_start: TrainedRetriever | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainedRetriever:
@@ -37,6 +39,7 @@ def train_retriever(
     Args:
         checkpoint_folder: a run killed and called again with the same arguments goes on after its last whole epoch and
             ends with the weights the uninterrupted run would have ended with.
+        checkpoint_store: keeps the checkpoint too, so that the run may be called again on another machine.
         warm_start: go on from this retriever for `carry_on_epochs` instead of beginning anew for `epochs`.
         on_epoch: called after every epoch, once its checkpoint is on disk.
 
@@ -60,7 +63,7 @@ def train_retriever(
         model,
         _Steps.of(examples, target),
         num_epochs=num_epochs,
-        checkpoint=_checkpoint(checkpoint_folder, examples, settings, started_from),
+        checkpoint=_checkpoint(checkpoint_folder, checkpoint_store, examples, settings, started_from),
         on_epoch=on_epoch,
     )
     return TrainedRetriever(examples.encoder, settings, target, model, reports)
@@ -170,9 +173,13 @@ def _target(
 
 
 def _checkpoint(
-    folder: Path | None, examples: ExampleSource, settings: RetrieverSettings, started_from: dict[str, Floats]
+    folder: Path | None,
+    store: ObjectStore | None,
+    examples: ExampleSource,
+    settings: RetrieverSettings,
+    started_from: dict[str, Floats],
 ) -> Checkpoint | None:
-    return Checkpoint(folder, fingerprint(examples, settings, started_from=started_from)) if folder else None
+    return Checkpoint(folder, fingerprint(examples, settings, started_from=started_from), store) if folder else None
 
 
 def _require_history_length(examples: ExampleSource, settings: RetrieverSettings) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,13 +21,15 @@ class FolderStore:
     """An object is a file; its generation is the file's time of change in nanoseconds, which `write` keeps growing."""
 
     root: Path
+    lock_in: Path | None = None
+    """Folder of the lock that writers share; the root when None. A folder stored below must hold its own files and no lock."""
 
     @property
     def uri(self) -> str:
         return str(self.root)
 
     def under(self, prefix: str) -> Self:
-        return type(self)(self.root / checked(prefix))
+        return type(self)(self.root / checked(prefix), self.lock_in or self.root)
 
     def read(self, name: str) -> Content | None:
         path = self._path(name)
@@ -41,7 +43,7 @@ class FolderStore:
 
     def write(self, name: str, data: bytes, *, if_generation: int | None = None) -> int:
         path = self._path(name)
-        with _told(name, self.root), locked(self.root):
+        with _told(name, self.root), locked(self.lock_in or self.root):
             found = _generation(path)
             if if_generation is not None and if_generation != found:
                 raise PreconditionError(
@@ -72,12 +74,12 @@ class FolderStore:
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        path.unlink(missing_ok=True)
-        # A bucket has no folders, so an empty one is not left here either.
-        for folder in path.relative_to(self.root).parents[:-1]:
-            if any((self.root / folder).iterdir()):
-                return
-            (self.root / folder).rmdir()
+        with _told(name, self.root):
+            path.unlink(missing_ok=True)
+        # A bucket has no folders, so empty ones are not left here either.
+        for folder in path.relative_to(self.root).parents:
+            with suppress(OSError):
+                (self.root / folder).rmdir()
 
     def _path(self, name: str) -> Path:
         return self.root / checked(name)

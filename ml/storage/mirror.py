@@ -39,9 +39,8 @@ class Mirror:
         if not thorough and pointer == self._here():
             return pointer
         self.fetch(pointer.folder, manifest_sha256=pointer.manifest_sha256)
-        if pointer != self._here():
-            pointer.write(self.local)
-            self._prune(pointer)
+        pointer.write(self.local)
+        self._prune(pointer)
         return pointer
 
     def fetch(self, version: str, *, manifest_sha256: str | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -50,7 +49,7 @@ def feature_drift(
     report = drift_report(snapshot.reference, window)
     page = reports.page("feature_drift", context.run_id)
     write_html(page, report, snapshot.reference, sample=snapshot.sample, window=window)
-    yield result_of(report, champion=champion.name, until=until, page=page)
+    yield result_of(report, champion=champion.name, until=until, page=reports.shown(page))
 
 
 def live_tables(warehouse: Warehouse, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
@@ -62,7 +61,9 @@ def live_tables(warehouse: Warehouse, start: datetime, end: datetime) -> tuple[p
     return events, warehouse.query(f"select {', '.join(DIM_ITEMS.names)} from marts.dim_items")
 
 
-def result_of(report: DriftReport, *, champion: str, until: datetime, page: Path) -> dg.MaterializeResult[None]:
+def result_of(
+    report: DriftReport, *, champion: str, until: datetime, page: dg.MetadataValue
+) -> dg.MaterializeResult[None]:
     """One point of each time series, and the verdict at the threshold."""
     numbers = {"psi_max": report.largest, **{f"psi/{name}": value for name, value in report.psi.items()}}
     passed = dg.AssetCheckResult(
@@ -81,7 +82,7 @@ def result_of(report: DriftReport, *, champion: str, until: datetime, page: Path
             "champion": champion,
             "live_window_ends_at": until.isoformat(),
             "live_rows": report.num_rows,
-            "page": dg.MetadataValue.path(str(page)),
+            "page": page,
         },
         check_results=[passed],
     )

@@ -105,7 +105,7 @@ def offline_report(
     return dg.Output(
         report,
         metadata={
-            "page": dg.MetadataValue.path(str(page.absolute())),
+            "page": reports.shown(page),
             "report": dg.MetadataValue.md(markdown_page(report.summary)),
             **report.summary.headline(),
         },
@@ -140,7 +140,7 @@ def released_bundle(
     When the contest is lost, which is no failure, the champion's models stay and only its tables are made anew, so that new
     items and yesterday's events reach the lists. Not materialised when there is nothing to release.
     """
-    from ml.release import Candidate, prune, publish
+    from ml.release import Candidate
 
     chosen, champion = recipe.read(), releases.live_bundle()
     verdict = judge_report(offline_report, settings=chosen.gate)
@@ -171,12 +171,11 @@ def released_bundle(
             run_id=context.run_id,
         )
         registered = registry.log_candidate(released.path, Candidate(tags={**tags, "models_of": champion.name}))
-    pointer = publish(released.path, releases=releases.folder, now=utc_now())
+    pointer = releases.publish(released.path)
     if verdict.promote:
         registry.promote(registered, verdict)
     else:
         registry.restore(released.version)
-    prune(releases.folder)
     yield dg.MaterializeResult(
         metadata={
             "version": pointer.version,

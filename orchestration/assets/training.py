@@ -54,6 +54,7 @@ def retriever(
         TimeSplit.at(training_examples.cut_at, chosen.split),
         chosen.retriever,
         checkpoints=recipe.checkpoints,
+        checkpoint_store=recipe.shared_checkpoints,
         scratch=exports.scratch / "examples",
         on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
     )

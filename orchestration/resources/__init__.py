@@ -35,7 +35,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
                     uri=f"{settings.shared_root}/exports", scratch_folder=str(settings.home / "scratch")
                 ),
                 "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
-                "releases": ReleaseStore(home=str(settings.home)),
+                "releases": ReleaseStore.of(settings),
                 "reports": ReportFolder(path=str(settings.reports_path)),
                 "recipe": RecipeResource(
                     path=str(settings.recipe.absolute()) if settings.recipe else None,
