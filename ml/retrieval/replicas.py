@@ -39,7 +39,8 @@ def gathered(rows: Any) -> Any:
     """The rows of all replicas, in their order: `[b, ...] -> [replicas * b, ...]`. Gradients flow back to where a row came from."""
     if num_replicas() == 1:
         return rows
-    return tf.distribute.get_replica_context().all_gather(rows, axis=0)
+    # A step's inputs lie on no device, which TensorFlow takes for no destination; what an op gives lies on the replica's.
+    return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)
 
 
 def summed(values: Any) -> Any:

@@ -46,7 +46,8 @@ def retriever(
 ) -> dg.Output[RetrieverStages]:
     """Two towers and a rating head, in two stages: a base that never saw the ranker's weeks, and the same carried on to T-14d.
 
-    Never sees an event at or after the end of its window. A killed run goes on after its last whole epoch.
+    Never sees an event at or after the end of its window. A killed run goes on after its last whole epoch. Under TF_CONFIG
+    this process is the chief of several that share the work.
     """
     chosen = recipe.read()
     stages = train_stages(
@@ -55,6 +56,7 @@ def retriever(
         chosen.retriever,
         checkpoints=recipe.checkpoints,
         checkpoint_store=recipe.shared_checkpoints,
+        cluster=recipe.cluster,
         scratch=exports.scratch / "examples",
         on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
     )

@@ -40,6 +40,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
                 "recipe": RecipeResource(
                     path=str(settings.recipe.absolute()) if settings.recipe else None,
                     checkpoint_folder=str(settings.home / "checkpoints"),
+                    tf_config=settings.tf_config,
                 ),
             }
         case Platform.GCP:
