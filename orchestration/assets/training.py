@@ -64,23 +64,34 @@ def retriever(
 
 
 @dg.asset(kinds={"onnx"}, group_name=GROUP, owners=OWNERS, automation_condition=FOLLOW_GOOD_INPUTS)
-def item_vectors(training_examples: TrainingData, retriever: StoredRetriever) -> dg.Output[ItemVectors]:
-    """One vector per item of the whole active catalogue at T, new items too. Row i is the i-th item by id."""
+def item_vectors(
+    training_examples: TrainingData, retriever: StoredRetriever, exports: ExportArea
+) -> dg.Output[ItemVectors]:
+    """One vector per item of the whole active catalogue at T, new items too. Row i is the i-th item by id.
+
+    Made shard by shard: a killed run goes on with the missing ones.
+    """
     items = catalogue_at(training_examples, training_examples.cut_at)
-    vectors = ItemVectors(items, retriever.final.item_vectors(items))
+    vectors = ItemVectors(items, retriever.item_vectors(items, folder=exports.scratch / "item_vectors"))
     return dg.Output(vectors, metadata=vectors.summary())
 
 
 @dg.asset(kinds={"scann"}, group_name=GROUP, owners=OWNERS, automation_condition=FOLLOW_GOOD_INPUTS)
 def ann_index(
-    training_examples: TrainingData, retriever: StoredRetriever, item_vectors: ItemVectors, recipe: RecipeResource
+    training_examples: TrainingData,
+    retriever: StoredRetriever,
+    item_vectors: ItemVectors,
+    recipe: RecipeResource,
+    exports: ExportArea,
 ) -> dg.Output[BuiltIndex]:
     """Nearest items by inner product: exact for a small catalogue, else ScaNN with the cheapest setting that finds
     enough of what exact search finds for the query vectors of real users."""
     cut_at = training_examples.cut_at
     users = users_at(training_examples, cut_at, log_at(training_examples, cut_at, item_vectors.items))
     queries = retriever.final.user_vectors(users, item_vectors.items, at=int(cut_at.timestamp()))
-    built = build_index(item_vectors.vectors, queries, settings=recipe.read().index)
+    built = build_index(
+        item_vectors.vectors, queries, settings=recipe.read().index, folder=exports.scratch / "index_parts"
+    )
     return dg.Output(built, metadata=built.summary())
 
 

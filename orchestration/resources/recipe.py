@@ -20,7 +20,9 @@ class RecipeResource(dg.ConfigurableResource[None]):
         description="Store that keeps them too, gs://<bucket>/checkpoints: a killed run goes on on another machine.",
     )
 
-    tf_config: str | None = Field(default=None, description="TensorFlow's TF_CONFIG: the processes that train together.")
+    tf_config: str | None = Field(
+        default=None, description="TensorFlow's TF_CONFIG: the processes that train together."
+    )
 
     def read(self) -> Recipe:
         return Recipe.read(Path(self.path) if self.path else None)
