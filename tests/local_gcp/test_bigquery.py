@@ -399,6 +399,8 @@ def test_files_on_cloud_storage_are_loaded_and_exported(client: bigquery.Client,
     assert files[0].schema_arrow.field("at").type == pa.timestamp("us", tz="UTC")
     with pytest.raises(BadRequest, match="Set overwrite"):
         client.query_and_wait(export)
+    with pytest.raises(NotFound, match="Not found: Bucket nowhere"):
+        client.query_and_wait(export.replace(fresh_gcp.bucket, "nowhere"))
     with pytest.raises(BadRequest, match="wild card"):
         client.query_and_wait(export.replace("*", "one"))
     client.extract_table(

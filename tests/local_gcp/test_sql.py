@@ -150,6 +150,7 @@ INSTANTS = {
     "format_date('%G-%V', date '2026-01-01')": "2026-01",
     "parse_date('%Y%m%d', '20081225')": date(2008, 12, 25),
     "parse_timestamp('%Y-%m-%d %H:%M:%S', '2026-01-02 03:04:05')": utc(2026, 1, 2, 3, 4, 5),
+    "parse_timestamp('%Y-%m-%d %H:%M', '2026-01-02 03:04', 'America/New_York')": utc(2026, 1, 2, 8, 4),
     "parse_datetime('%Y-%m-%d %H:%M:%S', '1998-10-18 13:45:55')": datetime(1998, 10, 18, 13, 45, 55),
     "timestamp('2008-12-25 15:30:00', 'America/Los_Angeles')": utc(2008, 12, 25, 23, 30),
     "timestamp(date '2008-12-25')": utc(2008, 12, 25),

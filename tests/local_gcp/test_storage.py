@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 import google_crc32c
 import pytest
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import MethodNotImplemented, NotFound, PreconditionFailed
 from google.cloud import storage
 from google.cloud.storage.exceptions import InvalidResponse
 
@@ -137,6 +137,14 @@ def test_compose_guards_source_and_destination(bucket: storage.Bucket, blob: sto
         bucket.blob("more").compose([blob, second], if_source_generation_match=[blob.generation, 5])
 
 
+def test_a_batch_deletes_and_refuses_conditions_it_would_not_check(bucket: storage.Bucket, blob: storage.Blob) -> None:
+    with pytest.raises(MethodNotImplemented, match="inside a batch"), bucket.client.batch():
+        blob.delete(if_generation_match=1)
+    with bucket.client.batch():
+        bucket.delete_blobs([blob.name])
+    assert not blob.exists()
+
+
 def test_of_many_writers_who_expect_nothing_one_wins(bucket: storage.Bucket) -> None:
     def win(number: int) -> bool:
         try:
@@ -220,6 +228,8 @@ def test_an_upload_goes_on_after_a_broken_chunk(fresh_gcp: LocalGcp, bucket: sto
     # Sent again from the last whole chunk: what is there already is passed over.
     assert put(address, content[CHUNK:], f"bytes {CHUNK}-{2 * CHUNK - 1}/{len(content)}") == (200, None)
     assert bucket.blob("big").download_as_bytes() == content
+    # A client that missed that answer asks for it again.
+    assert put(address, b"", f"bytes */{len(content)}") == (200, None)
 
 
 def test_a_gap_in_an_upload_is_an_error(fresh_gcp: LocalGcp) -> None:

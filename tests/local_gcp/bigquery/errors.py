@@ -54,6 +54,8 @@ def as_bigquery_error(error: Exception) -> BigQueryError:
         return error
     if isinstance(error, duckdb.Error):
         return _of_duckdb(error)
+    if isinstance(error, FileNotFoundError):
+        return not_found(str(error))
     if isinstance(error, SqlglotError):
         return BigQueryError(f"Syntax error: {ANSI_STYLE.sub('', str(error))}")
     return missing_here(f"how to do this: {type(error).__name__}: {error}")
