@@ -65,7 +65,7 @@ def train_stages(
         base_examples,
         settings,
         checkpoint_folder=_sub(checkpoints, "base"),
-        checkpoint_store=checkpoint_store,
+        checkpoint_store=checkpoint_store and checkpoint_store.under("base"),
         on_epoch=on_epoch,
     )
     examples = examples_of(data, split.train, settings)
@@ -73,7 +73,7 @@ def train_stages(
         examples,
         settings,
         checkpoint_folder=_sub(checkpoints, "final"),
-        checkpoint_store=checkpoint_store,
+        checkpoint_store=checkpoint_store and checkpoint_store.under("final"),
         warm_start=base,
         on_epoch=on_epoch,
     )
