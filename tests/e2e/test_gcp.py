@@ -85,7 +85,7 @@ def test_raw_events_become_a_release_that_a_service_with_an_empty_home_answers_f
         known = service.ask(f"/api/v1/recommendations/homepage?user_id={a_buyer(local_gcp)}&limit=5")
         stranger = service.ask("/api/v1/recommendations/homepage?user_id=nobody-yet&limit=5")
     assert known["bundle_version"] == stranger["bundle_version"] == version
-    assert (known["personalised"], stranger["personalised"]) == (True, False)
+    assert (known["context"]["personalised"], stranger["context"]["personalised"]) == (True, False)
     assert len(known["recommendations"]) == len(stranger["recommendations"]) == 5
 
 
