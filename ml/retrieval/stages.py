@@ -75,7 +75,7 @@ def train_stages(
         base_examples,
         settings,
         checkpoint_folder=_sub(checkpoints, "base"),
-        checkpoint_store=checkpoint_store,
+        checkpoint_store=checkpoint_store and checkpoint_store.under("base"),
         on_epoch=on_epoch,
         cluster=cluster,
     )
@@ -84,7 +84,7 @@ def train_stages(
         examples,
         settings,
         checkpoint_folder=_sub(checkpoints, "final"),
-        checkpoint_store=checkpoint_store,
+        checkpoint_store=checkpoint_store and checkpoint_store.under("final"),
         warm_start=base,
         on_epoch=on_epoch,
         cluster=cluster,
