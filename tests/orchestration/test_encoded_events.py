@@ -13,9 +13,12 @@ from sqlglot import exp
 from ml.contract.columns import ENCODED_EVENTS
 from ml.contract.errors import DataError
 from ml.dataset.training_data import TrainingData
+from ml.storage import store_at
 from orchestration.assets.training import read_training_data
 from orchestration.encoded_events import encoded_events, require_byte_order
 from orchestration.resources.exports import ExportArea
+from orchestration.resources.warehouse import Warehouse
+from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from tests import world
 
@@ -28,15 +31,27 @@ def data() -> TrainingData:
     return world.training_data()
 
 
-@pytest.fixture
-def exports(tmp_path: Path) -> ExportArea:
-    return ExportArea(uri=str(tmp_path / "exports"), scratch_folder=str(tmp_path / "scratch"))
+@pytest.fixture(params=["duckdb", pytest.param("bigquery", marks=pytest.mark.e2e)])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Warehouse, ExportArea]:
+    """An empty warehouse, and where its exports go: a file and a folder, or Google's protocols on a local server."""
+    scratch = str(tmp_path / "scratch")
+    if request.param == "duckdb":
+        local = DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb"))
+        return local, ExportArea(uri=str(tmp_path / "exports"), scratch_folder=scratch)
+    environment = request.getfixturevalue("fresh_gcp").environment()
+    remote = BigQueryWarehouse(project=environment["AISLE_GCP_PROJECT"], location="EU")
+    uri = f"gs://{environment['AISLE_GCP_BUCKET']}/exports"
+    return remote, ExportArea(uri=uri, scratch_folder=scratch)
 
 
 @pytest.fixture
-def warehouse(data: TrainingData, tmp_path: Path) -> DuckDBWarehouse:
+def exports(shop: tuple[Warehouse, ExportArea]) -> ExportArea:
+    return shop[1]
+
+
+@pytest.fixture
+def warehouse(shop: tuple[Warehouse, ExportArea], data: TrainingData) -> Warehouse:
     """The small world's marts, their rows in no order."""
-    held = DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb"))
     marts = {
         "fct_interactions": world.interactions(),
         "dim_items": data.items,
@@ -46,11 +61,11 @@ def warehouse(data: TrainingData, tmp_path: Path) -> DuckDBWarehouse:
     }
     rng = np.random.default_rng(0)
     for name, rows in marts.items():
-        held.replace_table("marts", name, rows.take(pa.array(rng.permutation(len(rows)))))
-    return held
+        shop[0].replace_table("marts", name, rows.take(pa.array(rng.permutation(len(rows)))))
+    return shop[0]
 
 
-def test_the_warehouse_encodes_as_python_does(warehouse: DuckDBWarehouse, exports: ExportArea, data: TrainingData):
+def test_the_warehouse_encodes_as_python_does(warehouse: Warehouse, exports: ExportArea, data: TrainingData):
     read = read_training_data(warehouse, exports)
 
     mine, theirs = read.log, data.log
@@ -64,7 +79,7 @@ def test_the_warehouse_encodes_as_python_does(warehouse: DuckDBWarehouse, export
 
 
 def test_a_snapshot_is_the_same_whichever_order_the_warehouse_has(
-    warehouse: DuckDBWarehouse, exports: ExportArea, tmp_path: Path
+    warehouse: Warehouse, exports: ExportArea, tmp_path: Path
 ):
     first = read_training_data(warehouse, exports)
     first.save(tmp_path / "first")
@@ -76,26 +91,26 @@ def test_a_snapshot_is_the_same_whichever_order_the_warehouse_has(
     assert TrainingData.load(tmp_path / "first").events.digest() == digest
 
 
-def test_events_not_known_before_the_cut_stay_in_the_warehouse(warehouse: DuckDBWarehouse, exports: ExportArea):
+def test_events_not_known_before_the_cut_stay_in_the_warehouse(warehouse: Warehouse, exports: ExportArea):
     earlier = world.CUT - timedelta(days=20)
     before = "select count(*) as n from marts.fct_interactions where known_at < ? and occurred_at < ?"
     [expected] = warehouse.query(before, [earlier, earlier]).to_pylist()
 
-    [path] = exports.fetch(warehouse, encoded_events(earlier), name="events")
+    files = exports.fetch(warehouse, encoded_events(earlier), name="events")
 
-    assert 0 < pq.read_metadata(path).num_rows == expected["n"]
+    assert 0 < sum(pq.read_metadata(path).num_rows for path in files) == expected["n"]
 
 
-def test_no_text_leaves_the_warehouse(warehouse: DuckDBWarehouse, exports: ExportArea):
-    [path] = exports.fetch(warehouse, encoded_events(world.CUT), name="events")
+def test_no_text_leaves_the_warehouse(warehouse: Warehouse, exports: ExportArea):
+    path, *_ = exports.fetch(warehouse, encoded_events(world.CUT), name="events")
 
     schema = pq.read_schema(path)
     assert schema.names == ENCODED_EVENTS.names
     assert not [field.name for field in schema if pa.types.is_string(field.type)]
 
 
-def test_ids_are_numbered_in_the_order_of_their_bytes(tmp_path: Path):
-    warehouse = DuckDBWarehouse(path=str(tmp_path / "odd.duckdb"))
+def test_ids_are_numbered_in_the_order_of_their_bytes(shop: tuple[Warehouse, ExportArea]):
+    warehouse, _ = shop
     ids = pa.table({"user_id": ODD_IDS, "item_id": ODD_IDS})
     warehouse.replace_table("marts", "dim_users", ids)
     warehouse.replace_table("marts", "dim_items", ids)
@@ -124,15 +139,14 @@ def test_the_sql_is_read_by_both_dialects_alike():
     assert [column.alias_or_name for column in duckdb.selects] == ENCODED_EVENTS.names
 
 
-def test_nothing_of_an_older_export_is_taken_for_the_new_one(
-    warehouse: DuckDBWarehouse, exports: ExportArea, tmp_path: Path
-):
-    for place in ("exports", "scratch"):
-        (tmp_path / place / "events").mkdir(parents=True)
-        pq.write_table(pa.table({"a": [1]}), tmp_path / place / "events" / "part-7.parquet")
+def test_nothing_of_an_older_export_is_taken_for_the_new_one(warehouse: Warehouse, exports: ExportArea, tmp_path: Path):
+    old = tmp_path / "scratch" / "events" / "part-7.parquet"
+    old.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1]}), old)
+    store_at(exports.uri).upload(old, "events/part-7.parquet")
 
     files = exports.fetch(warehouse, encoded_events(world.CUT), name="events")
 
-    assert [path.name for path in files] == ["part-0.parquet"]
-    assert sorted(path.name for path in (tmp_path / "scratch" / "events").iterdir()) == ["part-0.parquet"]
-    assert not list((tmp_path / "exports").rglob("*.parquet")), "an export is fetched once"
+    assert old not in files
+    assert sorted(files) == sorted((tmp_path / "scratch" / "events").iterdir())
+    assert store_at(exports.uri).list() == [], "an export is fetched once"
