@@ -19,8 +19,8 @@ from orchestration.terminal import Terminal, output_kept_in
 
 OPTIONS = {
     "--home": "folder of all state",
-    "--source": "demo or files",
-    "--mapping": "YAML that names the files and their columns",
+    "--source": "demo, files or bigquery",
+    "--mapping": "YAML that names the files or tables and their columns",
     "--data-dir": "folder of the mapped files",
     "--as-of": "last complete day, YYYY-MM-DD",
     "--shop-size": "tiny, demo or large",

@@ -39,20 +39,26 @@ def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
         Program(
             "service",
             [sys.executable, "-m", "serving"],
-            {"AISLE_HOME": home, "AISLE_SERVICE_PORT": str(ports.service_port)},
+            {"AISLE_HOME": home, "AISLE_SERVICE_PORT": str(ports.service_port), **_releases_of(settings)},
             ROOT,
         ),
         Program(
             "mlflow",
             [
                 _beside("mlflow"), "server", "--host", "127.0.0.1", "--port", str(ports.mlflow_port), "--workers", "1",
-                "--backend-store-uri", f"sqlite:///{home}/mlflow.db",
-                "--artifacts-destination", f"{home}/mlflow-artifacts",
+                "--backend-store-uri", settings.mlflow_tracking_uri or f"sqlite:///{home}/mlflow.db",
+                "--artifacts-destination", settings.in_bucket("mlflow") or f"{home}/mlflow-artifacts",
             ],
             # Its job executor starts six more processes, for features nothing here uses.
             {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         ),
     ]  # fmt: skip
+
+
+def _releases_of(settings: PlatformSettings) -> dict[str, str]:
+    """Where the service finds what this platform publishes; nothing to say where that is its home."""
+    remote = settings.in_bucket("releases")
+    return {"AISLE_RELEASES": remote} if remote else {}
 
 
 def _beside(name: str) -> str:

@@ -65,6 +65,10 @@ class PlatformSettings(BaseSettings):
         default=None, min_length=1, description="MLflow server or database; SQLite in the home when absent."
     )
 
+    tf_config: str | None = Field(
+        default=None, validation_alias="TF_CONFIG", description="TensorFlow's own: the processes that train together."
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:

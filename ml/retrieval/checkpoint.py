@@ -12,7 +12,7 @@ import numpy as np
 
 from ml.contract.errors import StorageError
 from ml.contract.types import Floats
-from ml.dataset.examples import RetrievalExamples
+from ml.dataset.examples import ExampleSource
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.trained import EPOCH_REPORTS, EpochReport, named_weights, set_named_weights
 from ml.storage import ObjectStore
@@ -83,10 +83,10 @@ class Checkpoint:
         unfinished.replace(self.folder / FILE)
 
 
-def fingerprint(examples: RetrievalExamples, settings: RetrieverSettings, *, started_from: dict[str, Floats]) -> str:
+def fingerprint(examples: ExampleSource, settings: RetrieverSettings, *, started_from: dict[str, Floats]) -> str:
     """Hash of everything that decides what a run learns."""
-    digest = sha256(settings.model_dump_json().encode())
-    for name, array in sorted({**examples.arrays(), **started_from}.items()):
+    digest = sha256(f"{settings.model_dump_json()} {examples.digest}".encode())
+    for name, array in sorted(started_from.items()):
         digest.update(f"{name} {array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

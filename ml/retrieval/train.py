@@ -1,22 +1,29 @@
 """Training: ids already integers, order a pure function of (seed, epoch), a checkpoint after every epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.contract.errors import ContractError
 from ml.contract.types import Floats
-from ml.dataset.examples import RetrievalExamples, require_examples
-from ml.dataset.stream import batches, num_batches
-from ml.features.tower_inputs import QueryInputs
+from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
+from ml.dataset.stream import num_batches
+from ml.features.tower_inputs import QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
+from ml.retrieval.cluster import Cluster
 from ml.retrieval.settings import RetrieverSettings
-from ml.retrieval.trained import EpochReport, TrainedRetriever, WeightSummary, named_weights
+from ml.retrieval.trained import (
+    EPOCH_REPORTS,
+    EpochReport,
+    TrainedRetriever,
+    WeightSummary,
+    named_weights,
+    set_named_weights,
+)
 from ml.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -27,13 +34,14 @@ WARM_UP_SHARE = 0.1
 
 
 def train_retriever(
-    examples: RetrievalExamples,
+    examples: ExampleSource,
     settings: RetrieverSettings,
     *,
     checkpoint_folder: Path | None = None,
     checkpoint_store: ObjectStore | None = None,
     warm_start: TrainedRetriever | None = None,
     on_epoch: OnEpoch | None = None,
+    cluster: Cluster | None = None,
 ) -> TrainedRetriever:
     """The retriever learned from `examples` and nothing else.
 
@@ -43,105 +51,147 @@ def train_retriever(
         checkpoint_store: keeps the checkpoint too, so that the run may be called again on another machine.
         warm_start: go on from this retriever for `carry_on_epochs` instead of beginning anew for `epochs`.
         on_epoch: called after every epoch, once its checkpoint is on disk.
+        cluster: the processes that call this with the same arguments and share the work. The chief alone keeps checkpoints;
+            all end with the same weights, within float32 rounding those of one process.
 
     Raises:
         DataError: there is nothing to learn from, or the target is never known.
-        RecipeError: `warm_start` has another shape.
+        RecipeError: `warm_start` has another shape, or a batch cannot be shared equally.
+        ContractError: the processes of the cluster are not about to learn the same.
     """
     from ml.retrieval.carry_over import carry_over
     from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.replicas import strategy_of
 
     require_examples(examples)
     _require_history_length(examples, settings)
     target = _target(examples, settings, warm_start)
     num_epochs = settings.epochs if warm_start is None else settings.carry_on_epochs
-    model = MultitaskModel(examples.encoder, settings)
-    if warm_start is not None:
-        carry_over(warm_start, model, examples.encoder)
-    started_from = named_weights(model)
-    model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
-    reports = _run_epochs(
-        model,
-        _Arrays.of(examples, target),
-        num_epochs=num_epochs,
-        checkpoint=_checkpoint(checkpoint_folder, checkpoint_store, examples, settings, started_from),
-        on_epoch=on_epoch,
-    )
-    return TrainedRetriever(examples.encoder, settings, target, model, reports)
+    with strategy_of(cluster).scope():
+        model = MultitaskModel(examples.encoder, settings)
+        if warm_start is not None:
+            carry_over(warm_start, model, examples.encoder)
+        started_from = named_weights(model)
+        model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
+        model.optimizer.build(model.trainable_variables)
+        run = _Run(model, _Steps.of(examples, target, cluster), cluster)
+        mark = fingerprint(examples, settings, started_from=started_from)
+        checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
+        reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, on_epoch=on_epoch)
+    learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)
+    return TrainedRetriever(examples.encoder, settings, target, learned, reports)
 
 
 @dataclass(frozen=True)
-class _Arrays:
-    """The examples as training steps take them."""
+class _Steps:
+    """Examples as training steps take them."""
 
-    examples: RetrievalExamples
+    examples: ExampleSource
+    target: TargetTransform | None
     log_q: Floats
-    target: Floats
-    target_known: Floats
+    cluster: Cluster | None
 
     @classmethod
-    def of(cls, examples: RetrievalExamples, target: TargetTransform | None) -> Self:
-        known = np.isfinite(examples.target)
-        values = target.apply(examples.target) if target is not None else np.zeros_like(examples.target)
+    def of(cls, examples: ExampleSource, target: TargetTransform | None, cluster: Cluster | None) -> Self:
         with np.errstate(divide="ignore"):  # log 0 of an item without examples: no step ever asks for it
-            log_q = np.log(examples.item_shares)
-        return cls(examples, log_q, np.where(known, values, 0).astype(np.float32), known.astype(np.float32))
+            return cls(examples, target, np.log(examples.item_shares), cluster)
 
-    def take(self, positions: NDArray[np.int64]) -> "Batch":
+    def epoch(self, epoch: int, settings: RetrieverSettings) -> "Iterator[Batch]":
+        """One pass over the examples: whole batches, or this process's part of each."""
+        for batch in self.examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=epoch):
+            yield self._batch(batch.take(self.cluster.part(len(batch))) if self.cluster else batch)
+
+    def _batch(self, examples: RetrievalExamples) -> "Batch":
         from ml.retrieval.multitask import Batch
         from ml.retrieval.towers import CandidateTensors, QueryTensors
 
-        examples = self.examples
-        item_rows = examples.item_rows[positions]
+        candidates, item_rows = examples.candidates, examples.item_rows
+        known = np.isfinite(examples.target)
+        values = self.target.apply(examples.target) if self.target is not None else np.zeros_like(examples.target)
         return Batch(
-            query=QueryTensors(*(getattr(examples.queries, part.name)[positions] for part in fields(QueryInputs))),
-            candidate=CandidateTensors(examples.candidates.ids[item_rows], examples.candidates.numbers[item_rows]),
+            query=QueryTensors(*(getattr(examples.queries, part.name) for part in fields(QueryInputs))),
+            candidate=CandidateTensors(candidates.ids[item_rows], candidates.numbers[item_rows]),
             item_rows=item_rows,
             log_q=self.log_q[item_rows],
-            weight=examples.weight[positions],
-            target=self.target[positions],
-            target_known=self.target_known[positions],
-            is_purchase=examples.is_purchase[positions].astype(np.float32),
+            weight=examples.weight,
+            target=np.where(known, values, 0).astype(np.float32),
+            target_known=known.astype(np.float32),
+            is_purchase=examples.is_purchase.astype(np.float32),
         )
 
 
-def _run_epochs(
-    model: "MultitaskModel",
-    arrays: _Arrays,
-    *,
-    num_epochs: int,
-    checkpoint: Checkpoint | None,
-    on_epoch: OnEpoch | None,
-) -> tuple[EpochReport, ...]:
-    from ml.retrieval.legacy_keras import tf
+@dataclass(frozen=True)
+class _Run:
+    """A model and what it learns from."""
 
-    step = tf.function(model.train_step)
-    reports = list(checkpoint.restore(model)) if checkpoint else []
-    for epoch in range(len(reports), num_epochs):
-        reports.append(_run_epoch(model, step, arrays, epoch=epoch))
-        if checkpoint:
-            checkpoint.write(model, reports)
-        if on_epoch:
-            on_epoch(reports[-1])
-    return tuple(reports)
+    model: "MultitaskModel"
+    steps: _Steps
+    cluster: Cluster | None
+
+    def resume(self, checkpoint: Checkpoint | None, mark: str) -> tuple[EpochReport, ...]:
+        """Put the model where the run was, in every process of the cluster; the reports of the epochs done."""
+        done = checkpoint.restore(self.model) if checkpoint else ()
+        if self.cluster is None:
+            return done
+        from ml.retrieval.replicas import from_chief, require_same
+
+        require_same(mark, self.cluster)
+        told = np.frombuffer(EPOCH_REPORTS.dump_json(done), np.uint8).astype(np.int32)
+        [length] = from_chief([np.int32(len(told))], self.cluster)
+        variables = [*self.model.trainable_variables, *self.model.optimizer.variables]
+        told, *values = from_chief([np.resize(told, length), *(each.numpy() for each in variables)], self.cluster)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return EPOCH_REPORTS.validate_json(told.astype(np.uint8).tobytes())
+
+    def epochs(
+        self,
+        num_epochs: int,
+        *,
+        done: tuple[EpochReport, ...],
+        checkpoint: Checkpoint | None,
+        on_epoch: OnEpoch | None,
+    ) -> tuple[EpochReport, ...]:
+        step, reports = self._step(), list(done)
+        for epoch in range(len(reports), num_epochs):
+            reports.append(self._epoch(step, epoch))
+            if checkpoint:
+                checkpoint.write(self.model, reports)
+            if on_epoch:
+                on_epoch(reports[-1])
+        return tuple(reports)
+
+    def _epoch(self, step: Any, epoch: int) -> EpochReport:
+        losses = [step(batch) for batch in self.steps.epoch(epoch, self.model.settings)]
+        means = {name: float(np.mean([float(loss[name]) for loss in losses])) for name in losses[0]}
+        return EpochReport(
+            epoch=epoch,
+            loss=means["total"],
+            **{f"{name}_loss": means.get(name, float("nan")) for name in ("retrieval", "rating", "conversion")},
+            weights=_summaries(self.model),
+        )
+
+    def _step(self) -> Any:
+        """One compiled step: losses by name, the same in every process."""
+        from ml.retrieval.legacy_keras import tf
+        from ml.retrieval.replicas import strategy_of
+
+        strategy = strategy_of(self.cluster)
+
+        def step(batch: "Batch") -> dict[str, Any]:
+            losses = strategy.run(self.model.train_step, args=(batch,))
+            return {name: strategy.experimental_local_results(loss)[0] for name, loss in losses.items()}
+
+        return tf.function(step)
 
 
-def _run_epoch(model: "MultitaskModel", step: Any, arrays: _Arrays, *, epoch: int) -> EpochReport:
-    settings = model.settings
-    model.reset_metrics()
-    total, steps = 0.0, 0
-    for positions in batches(len(arrays.examples), batch_size=settings.batch_size, seed=settings.seed, epoch=epoch):
-        total += float(step(arrays.take(positions))["total_loss"])
-        steps += 1
-    means = {name: float(mean.result()) if mean.count.numpy() else float("nan") for name, mean in model.means.items()}
-    return EpochReport(
-        epoch=epoch,
-        loss=total / steps,
-        retrieval_loss=means["retrieval"],
-        rating_loss=means["rating"],
-        conversion_loss=means["conversion"],
-        weights=_summaries(model),
-    )
+def _out_of_the_cluster(model: "MultitaskModel", encoder: TowerEncoder) -> "MultitaskModel":
+    """The same model in variables of this process alone: what exports it knows no other."""
+    from ml.retrieval.multitask import MultitaskModel
+
+    alone = MultitaskModel(encoder, model.settings)
+    set_named_weights(alone, named_weights(model))
+    return alone
 
 
 def _summaries(model: "MultitaskModel") -> tuple[WeightSummary, ...]:
@@ -164,27 +214,23 @@ def _optimizer(settings: RetrieverSettings, num_steps: int) -> Any:
 
 
 def _target(
-    examples: RetrievalExamples, settings: RetrieverSettings, warm_start: TrainedRetriever | None
+    examples: ExampleSource, settings: RetrieverSettings, warm_start: TrainedRetriever | None
 ) -> TargetTransform | None:
     """Fitted on the examples; kept from the retriever we go on from, whose head already speaks in its units."""
     if not settings.rates:
         return None
     if warm_start is not None:
         return warm_start.target
-    return TargetTransform.fit(examples.target)
+    return TargetTransform.fit(np.sort(examples.known_targets))  # a mean depends on the order in its last bit
 
 
 def _checkpoint(
-    folder: Path | None,
-    store: ObjectStore | None,
-    examples: RetrievalExamples,
-    settings: RetrieverSettings,
-    started_from: dict[str, Floats],
+    folder: Path | None, store: ObjectStore | None, mark: str, cluster: Cluster | None
 ) -> Checkpoint | None:
-    return Checkpoint(folder, fingerprint(examples, settings, started_from=started_from), store) if folder else None
+    return Checkpoint(folder, mark, store) if folder and (cluster is None or cluster.is_chief) else None
 
 
-def _require_history_length(examples: RetrievalExamples, settings: RetrieverSettings) -> None:
+def _require_history_length(examples: ExampleSource, settings: RetrieverSettings) -> None:
     if examples.encoder.history_length != settings.history_length:
         raise ContractError(
             f"The examples must be encoded with `history_length` {settings.history_length}. "

@@ -16,6 +16,8 @@ from ml.contract.manifest import BundleFacts, Manifest
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.drift import DriftSnapshot
+from ml.drift.features import WEEK
+from ml.drift.snapshot import WEEKS as REFERENCE_WEEKS
 from ml.evaluation.offline import Exam, judge_offline
 from ml.evaluation.report import EvaluationReport
 from ml.index.planner import BuiltIndex
@@ -194,7 +196,8 @@ def exam_of(data: TrainingData, recipe: RecipeResource) -> Exam:
 def snapshot_of(data: TrainingData) -> DriftSnapshot:
     """What drift will be measured against while this bundle is live."""
     start, cut = (at.replace(tzinfo=None) for at in (data.start_at, data.cut_at))
-    return DriftSnapshot.of(data.interactions, data.items, data_start_at=start, cut_at=cut)
+    newest = data.interactions(data.cut_at - REFERENCE_WEEKS * WEEK, data.cut_at)
+    return DriftSnapshot.of(newest, data.items, data_start_at=start, cut_at=cut)
 
 
 def check_of(verdict: Verdict) -> dg.AssetCheckResult:

@@ -7,6 +7,7 @@ from orchestration.calendar import calendar_of
 from orchestration.checks.expectations import Expectations
 from orchestration.resources.artifacts import ArtifactStore
 from orchestration.resources.dbt import Dbt, FeatureCuts
+from orchestration.resources.exports import ExportArea
 from orchestration.resources.google import require_google
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
@@ -30,6 +31,10 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
         "dbt": Dbt.of(settings),
         "expectations": Expectations.of(settings),
         "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
+        "exports": ExportArea(
+            uri=settings.in_bucket("exports") or str(settings.home / "exports"),
+            scratch_folder=str(settings.home / "scratch"),
+        ),
         "io_manager": artifacts_of(settings),
         "releases": ReleaseStore.of(settings),
         "reports": ReportFolder(path=str(settings.reports_path), remote=settings.in_bucket("reports")),
@@ -37,6 +42,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
             path=str(settings.recipe.absolute()) if settings.recipe else None,
             checkpoint_folder=str(settings.home / "checkpoints"),
             checkpoint_store=settings.in_bucket("checkpoints"),
+            tf_config=settings.tf_config,
         ),
     }
 

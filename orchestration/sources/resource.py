@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 import dagster as dg
 from pydantic import Field
@@ -10,14 +10,13 @@ from pydantic import Field
 from ml.contract.errors import ContractError
 from ml.simulator import ShopSettings
 from ml.simulator.settings import ShopSize
-from orchestration.resources.warehouse import Warehouse
-from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
-from orchestration.sources.declared import DeclaredTables
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.files import FilesSource
-from orchestration.sources.landing import LandedTables
-from orchestration.sources.raw_tables import RawTables
 from orchestration.sources.source import Source
+
+if TYPE_CHECKING:
+    from orchestration.resources.warehouse import Warehouse
+    from orchestration.sources.raw_tables import RawTables
 
 
 class SourceResource(dg.ConfigurableResource[None]):
@@ -31,13 +30,18 @@ class SourceResource(dg.ConfigurableResource[None]):
     opened_on: str | None = Field(default=None, description="First day of the demo shop.")
     drift_from: str | None = Field(default=None, description="Day from which the demo shop drifts.")
 
-    def tables(self, warehouse: Warehouse, *, until: date) -> RawTables:
+    def tables(self, warehouse: "Warehouse", *, until: date) -> "RawTables":
         """The shop's raw tables as they were known at the end of the day `until`.
 
         Raises:
             ContractError: the source lacks what it needs.
             MappingError: the mapping file is not valid.
         """
+        # Imported here: they know warehouses, whose package knows this resource.
+        from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
+        from orchestration.sources.declared import DeclaredTables
+        from orchestration.sources.landing import LandedTables
+
         match self.name:
             case "demo" | "files":
                 return LandedTables(self.open(until=until), warehouse)
