@@ -26,10 +26,10 @@ class Ports(BaseSettings):
 
 
 def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
-    """Dagster's webserver and daemon, the service, MLflow's pages over the registry of this home."""
+    """Dagster's webserver and daemon, the service, MLflow's pages over the registry of this home, unless a server elsewhere has them."""
     home = str(settings.home)
     settings.home.mkdir(parents=True, exist_ok=True)
-    return [
+    own = [
         Program(
             "dagster",
             [_beside("dagster"), "dev", "--host", "127.0.0.1", "--port", str(ports.dagster_port)],
@@ -42,6 +42,11 @@ def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
             {"AISLE_HOME": home, "AISLE_SERVICE_PORT": str(ports.service_port), **_releases_of(settings)},
             ROOT,
         ),
+    ]
+    if (settings.mlflow_tracking_uri or "").startswith("http"):
+        return own
+    return [
+        *own,
         Program(
             "mlflow",
             [

@@ -141,7 +141,7 @@ def _described(client: "Client", mapped: SourceTable) -> "Table":
     from google.api_core.exceptions import Forbidden, NotFound
 
     assert mapped.table is not None  # a mapping of files is refused before
-    address = mapped.table if mapped.table.count(".") == 2 else f"{client.project}.{mapped.table}"
+    address = mapped.table if mapped.table.count(".") >= 2 else f"{client.project}.{mapped.table}"
     try:
         return client.get_table(address)
     except NotFound as error:

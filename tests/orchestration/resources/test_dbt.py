@@ -1,5 +1,6 @@
 """How dbt is called: what is left out, when the project is parsed, what stays behind."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,14 +20,14 @@ from orchestration.settings import Platform, PlatformSettings
 
 
 class ParseCounter(Dbt):
-    """Writes an empty manifest instead of parsing."""
+    """Writes a manifest without models instead of parsing."""
 
     def cli(self, args: Any, **kwargs: Any) -> Any:
         assert args[0] == "parse"
         folder = kwargs["target_path"]
         folder.mkdir(parents=True)
         for name in ("manifest.json", "partial_parse.msgpack"):
-            folder.joinpath(name).write_text("{}")
+            folder.joinpath(name).write_text(json.dumps({"metadata": {"adapter_type": self.target}}))
         return self
 
     def wait(self) -> None: ...
@@ -63,6 +64,12 @@ def test_a_project_is_parsed_when_a_file_is_newer_than_its_manifest(project: Dbt
     ensure_manifest(project, counter(tmp_path))
     assert project.manifest_path.stat().st_mtime > written
     assert not list(project.manifest_path.parent.glob("parse-*"))
+
+
+def test_a_project_is_parsed_again_for_another_target(project: DbtProject, tmp_path: Path) -> None:
+    ensure_manifest(project, counter(tmp_path))
+    ensure_manifest(project, counter(tmp_path).model_copy(update={"target": "bigquery"}))
+    assert json.loads(project.manifest_path.read_text())["metadata"]["adapter_type"] == "bigquery"
 
 
 def test_dbt_is_told_the_home_and_the_process_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,26 @@
+"""The programs of `make dev` look where the platform keeps things."""
+
+from pathlib import Path
+
+from orchestration.development import Ports, programs
+from orchestration.settings import Platform, PlatformSettings
+
+
+def test_on_one_machine_everything_is_in_the_home(tmp_path: Path) -> None:
+    dagster, service, mlflow = programs(PlatformSettings(home=tmp_path, platform=Platform.EMBEDDED), Ports())
+    assert dagster.environment["AISLE_HOME"] == str(tmp_path)
+    assert "AISLE_RELEASES" not in service.environment
+    assert f"sqlite:///{tmp_path}/mlflow.db" in mlflow.command
+
+
+def test_on_the_cloud_the_service_follows_the_bucket_and_a_server_elsewhere_keeps_its_pages(tmp_path: Path) -> None:
+    settings = PlatformSettings(
+        home=tmp_path,
+        platform=Platform.GCP,
+        gcp_project="shop",
+        gcp_bucket="shop-state",
+        pseudonym_key="a-secret-of-our-own",  # type: ignore[arg-type]
+        mlflow_tracking_uri="https://mlflow.example.com",
+    )
+    _dagster, service = programs(settings, Ports())
+    assert service.environment["AISLE_RELEASES"] == "gs://shop-state/releases"
