@@ -51,6 +51,7 @@ class PlatformSettings(BaseSettings):
         default=SecretStr(DEVELOPMENT_KEY), min_length=8, description="Key of the hash that replaces user ids."
     )
     recipe: Path | None = Field(default=None, description="Recipe to train by; the default one when absent.")
+    pods: Path | None = Field(default=None, description="Sizes of Kubernetes pods; one process per run when absent.")
 
     @field_validator("home")
     @classmethod
