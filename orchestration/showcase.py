@@ -18,7 +18,7 @@ from urllib.request import urlopen
 from ml.contract.errors import PlatformError
 from ml.evaluation.report import OURS, EvaluationReport
 from orchestration.progress import Say
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import PlatformSettings
 
 ROOT = Path(__file__).parents[1]

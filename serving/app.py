@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from serving import problems
 from serving.live_bundle import LiveBundle
+from serving.release_mirror import ReleaseMirror
 from serving.request_id import RequestIds
 from serving.routes import health, model, recommendations
 from serving.settings import ServiceSettings
@@ -39,13 +40,20 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
     )
-    app.state.live = LiveBundle(settings.releases, pin=settings.bundle, poll_seconds=settings.poll_seconds)
+    app.state.live = _live_bundle(settings)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
     app.add_middleware(RequestIds)
     problems.install(app)
     for routes in (recommendations, model, health):
         app.include_router(routes.router)
     return app
+
+
+def _live_bundle(settings: ServiceSettings) -> LiveBundle:
+    folder, pin, poll_seconds = settings.releases_folder, settings.bundle, settings.poll_seconds
+    remote = settings.releases_remote
+    mirror = ReleaseMirror(remote, folder, pin=pin, poll_seconds=poll_seconds) if remote else None
+    return LiveBundle(folder, pin=pin, poll_seconds=poll_seconds, mirror=mirror)
 
 
 def _version() -> str:

@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ml.bundle.write import BundleFolder
 from ml.runtime.bundle import Bundle, open_bundle
 from tests import world
+from tests.gcs import GcsServer
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,16 @@ def bundle(written_bundle: BundleFolder) -> Bundle:
 @pytest.fixture
 def repository() -> Path:
     return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
+    """An empty Cloud Storage server that Google's clients of this test find, and that nobody waits for longer than seconds."""
+    server = GcsServer.at(tmp_path / "gcs")
+    server.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
+    for name, seconds in (("CONNECT_SECONDS", 1.0), ("SILENCE_SECONDS", 1.0), ("GIVE_UP_SECONDS", 2.0)):
+        monkeypatch.setattr(f"ml.storage.gcs.{name}", seconds)
+    yield server
+    server.kill()

@@ -79,6 +79,22 @@ FCT_INTERACTIONS = pa.schema(
 """Accepted events. `known_at` is when the shop's warehouse could first have known of the row (never before `occurred_at`);
 `basket_id` is the order, else the session; `amount` is quantity x price of a purchase, else null."""
 
+ENCODED_EVENTS = pa.schema(
+    {
+        "user_row": pa.int32(),
+        "item_row": pa.int32(),
+        "event_code": pa.int8(),
+        "occurred_at": INSTANT,
+        "known_at": INSTANT,
+        "quantity": pa.float64(),
+        "price": pa.float64(),
+        "amount": pa.float64(),
+        "basket_number": pa.int32(),
+    }
+)
+"""`FCT_INTERACTIONS` without a string: what leaves the warehouse for training. Rows count from 0 in the order of the ids of
+`DIM_USERS` and `DIM_ITEMS`; `basket_number` numbers a user's baskets, -1 where there is none."""
+
 DIM_ITEMS = pa.schema([*RAW_ITEMS, pa.field("first_seen_at", INSTANT)])
 
 DIM_USERS = pa.schema([*RAW_USERS, pa.field("first_seen_at", INSTANT)])

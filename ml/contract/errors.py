@@ -9,6 +9,8 @@ AisleError
 ├── BundleError            a release bundle is not what its manifest says
 ├── PlatformError          this process's settings and what it finds there do not fit
 ├── ReleaseError           publishing, promoting or rolling back failed
+├── StorageError           an object store is away, or what it holds is not what was put there
+│   └── PreconditionError  somebody else wrote the object first
 └── UnknownItemError       a request names an item the bundle does not hold
 """
 
@@ -47,6 +49,14 @@ class PlatformError(AisleError):
 
 class ReleaseError(AisleError):
     """Publishing, promoting or rolling back a release failed; what was live stays live."""
+
+
+class StorageError(AisleError):
+    """An object store cannot be reached, refuses, or holds something else than was put there."""
+
+
+class PreconditionError(StorageError):
+    """The object is not at the generation it was read at: somebody else wrote it first. Nothing was overwritten."""
 
 
 class UnknownItemError(AisleError, KeyError):

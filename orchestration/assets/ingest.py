@@ -7,7 +7,7 @@ import dagster as dg
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from orchestration.automation import EVERY_TEN_MINUTES
 from orchestration.partitions import daily, last_day_of
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 from orchestration.sources import descriptions
 from orchestration.sources.descriptions import column_schema
 from orchestration.sources.landing import (
@@ -32,7 +32,7 @@ OWNERS = ["team:data"]
     metadata={"dagster/column_schema": column_schema(RAW_INTERACTIONS, descriptions.INTERACTIONS)},
 )
 def interactions(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """What people did, dirt included: views, carts, purchases, returns. One row per row of the source.
 
@@ -53,7 +53,7 @@ def interactions(
     metadata={"dagster/column_schema": column_schema(RAW_IMPRESSIONS, descriptions.IMPRESSIONS)},
 )
 def impressions(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """What people were shown, at which place and with what probability. One row per shown place; partitioned as
     `interactions` are. Empty where the shop does not log its lists.
@@ -70,7 +70,7 @@ def impressions(
     metadata={"dagster/column_schema": column_schema(RAW_ITEMS, descriptions.ITEMS)},
 )
 def items(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """The catalogue as it stands: prices, stock, what is for sale. One row per item.
 
@@ -86,7 +86,7 @@ def items(
     metadata={"dagster/column_schema": column_schema(RAW_USERS, descriptions.USERS)},
 )
 def users(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """Who the shop knows, with their own ids: these never pass the staging layer. One row per user."""
     return _snapshot_result(land_users(source.open(until=last_day_of(context)), warehouse))

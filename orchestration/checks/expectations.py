@@ -10,7 +10,8 @@ import dagster as dg
 from pydantic import Field
 
 from ml.contract.errors import PlatformError
-from orchestration.checks.suites import Rule, SqlDialect, Suite
+from orchestration.checks.suites import Rule, Suite
+from orchestration.dialect import SqlDialect
 from orchestration.settings import Platform, PlatformSettings
 
 

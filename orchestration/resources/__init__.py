@@ -8,10 +8,11 @@ from orchestration.calendar import calendar_of
 from orchestration.checks.expectations import Expectations
 from orchestration.resources.artifacts import ArtifactStore
 from orchestration.resources.dbt import Dbt, FeatureCuts
+from orchestration.resources.exports import ExportArea
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import Platform, PlatformSettings, utc_now
 from orchestration.sources.resource import SourceResource
 
@@ -30,8 +31,11 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
                 "dbt": Dbt.of(settings),
                 "expectations": Expectations.of(settings),
                 "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
+                "exports": ExportArea(
+                    uri=f"{settings.shared_root}/exports", scratch_folder=str(settings.home / "scratch")
+                ),
                 "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
-                "releases": ReleaseStore(home=str(settings.home)),
+                "releases": ReleaseStore.of(settings),
                 "reports": ReportFolder(path=str(settings.reports_path)),
                 "recipe": RecipeResource(
                     path=str(settings.recipe.absolute()) if settings.recipe else None,

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ml.contract.errors import MappingError
 from orchestration.sources.file_columns import columns_of, empty_file, first_lines, is_parquet
-from orchestration.sources.mapping import FileTable
+from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef
 from orchestration.sources.sql import ROW_NUMBER, literal, text_of, typed
 
@@ -39,12 +39,12 @@ class FileScan:
     """A file whose columns are known and hold what the mapping says they hold."""
 
     path: Path
-    table: FileTable
+    table: SourceTable
     types: dict[str, str]
     """Column of the file: its DuckDB type; every column of a CSV is text."""
 
     @classmethod
-    def of(cls, path: Path, table: FileTable, *, needed: list[str]) -> Self:
+    def of(cls, path: Path, table: SourceTable, *, needed: list[str]) -> Self:
         """The file, sure to have the columns needed.
 
         Raises:

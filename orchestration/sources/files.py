@@ -15,7 +15,7 @@ from orchestration.sources.derived import derived_items_sql, derived_users_sql
 from orchestration.sources.file_columns import resolve
 from orchestration.sources.file_scan import DERIVED, MappedColumn
 from orchestration.sources.mapped_table import MappedTable
-from orchestration.sources.mapping import DerivedItems, DerivedUsers, FileTable, ItemsTable, Mapping, UsersTable
+from orchestration.sources.mapping import DerivedItems, DerivedUsers, ItemsTable, Mapping, SourceTable, UsersTable
 from orchestration.sources.rules import ColumnRef, EventTypeColumn
 from orchestration.sources.sql import ROW_NUMBER, event_type_of, excluded_because, text_of
 
@@ -39,9 +39,14 @@ class FilesSource:
         """The source a mapping file describes.
 
         Raises:
-            MappingError: the mapping is not valid.
+            MappingError: the mapping is not valid, or names tables.
         """
-        return cls(Mapping.read(mapping), mapping.absolute().parent, data_dir, until)
+        read = Mapping.read(mapping)
+        if not read.is_of_files:
+            raise MappingError(
+                f"AISLE_SOURCE=files reads files. Received: {mapping}, which names tables. Set AISLE_SOURCE=bigquery, or name files by `path`."
+            )
+        return cls(read, mapping.absolute().parent, data_dir, until)
 
     def first_day(self) -> date:
         return self._window[0]
@@ -80,7 +85,7 @@ class FilesSource:
         return self._snapshot(users)
 
     def describe(self) -> str:
-        return f"files, {Path(self.mapping.interactions.path).name}"
+        return f"files, {self._path(self.mapping.interactions).name}"
 
     @cached_property
     def _interactions(self) -> MappedTable:
@@ -163,5 +168,6 @@ class FilesSource:
         active = {} if schema is RAW_USERS or "is_active" in mapped.columns else {"is_active": "true"}
         return table.read_all(f"select {', '.join(schema.names)} from {table.sql(active)}").cast(schema)
 
-    def _path(self, table: FileTable) -> Path:
+    def _path(self, table: SourceTable) -> Path:
+        assert table.path is not None  # `open` refuses a mapping of tables
         return resolve(table.path, mapping_folder=self.folder, data_dir=self.data_dir)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
-import duckdb
 import pyarrow as pa
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 from orchestration.sources.source import Source
 
 SCHEMA = "raw"
+PARTITION = "landed_on"
+CLUSTERS = ("user_id", "item_id")
 
 
 @dataclass(frozen=True)
@@ -42,31 +43,31 @@ class LandedSnapshot:
     source: str
 
 
-def land_interactions(source: Source, warehouse: DuckDBWarehouse, *, start: date, end: date) -> LandedDays:
+def land_interactions(source: Source, warehouse: Warehouse, *, start: date, end: date) -> LandedDays:
     """`raw.interactions` of the days [start, end] becomes what the source gives for them. Landing twice changes nothing."""
     table = _DailyTable(warehouse, "interactions", RAW_INTERACTIONS, kind="event_type")
     table.replace(source.interactions(start, end), start=start, end=end)
     return table.landed(source, start=start, end=end)
 
 
-def land_impressions(source: Source, warehouse: DuckDBWarehouse, *, start: date, end: date) -> LandedDays:
+def land_impressions(source: Source, warehouse: Warehouse, *, start: date, end: date) -> LandedDays:
     """`raw.impressions` of the days [start, end]; the table exists, empty, where the source logs none."""
     table = _DailyTable(warehouse, "impressions", RAW_IMPRESSIONS, kind="surface")
     table.replace(source.impressions(start, end), start=start, end=end)
     return table.landed(source, start=start, end=end)
 
 
-def land_items(source: Source, warehouse: DuckDBWarehouse) -> LandedSnapshot:
+def land_items(source: Source, warehouse: Warehouse) -> LandedSnapshot:
     """`raw.items` becomes the source's catalogue."""
-    return _land_snapshot(warehouse, "items", RAW_ITEMS, source.items(), source.describe())
+    return _land_snapshot(warehouse, "items", source.items().cast(RAW_ITEMS), source.describe())
 
 
-def land_users(source: Source, warehouse: DuckDBWarehouse) -> LandedSnapshot:
+def land_users(source: Source, warehouse: Warehouse) -> LandedSnapshot:
     """`raw.users` becomes the source's users."""
-    return _land_snapshot(warehouse, "users", RAW_USERS, source.users(), source.describe())
+    return _land_snapshot(warehouse, "users", source.users().cast(RAW_USERS), source.describe())
 
 
-def land_everything(source: Source, warehouse: DuckDBWarehouse) -> None:
+def land_everything(source: Source, warehouse: Warehouse) -> None:
     """All four raw tables over all days of the source."""
     start, end = source.first_day(), source.last_day()
     land_interactions(source, warehouse, start=start, end=end)
@@ -79,61 +80,37 @@ def land_everything(source: Source, warehouse: DuckDBWarehouse) -> None:
 class _DailyTable:
     """A raw table whose partitions are the days of `landed_on`."""
 
-    warehouse: DuckDBWarehouse
+    warehouse: Warehouse
     name: str
     schema: pa.Schema
     kind: str
     """Column to count rows by."""
 
     def replace(self, tables: Iterator[pa.Table], *, start: date, end: date) -> None:
-        with self.warehouse.transaction() as connection:
-            _ensure_table(connection, self.name, self.schema)
-            _run(connection, f"delete from {SCHEMA}.{self.name} where landed_on between ? and ?", [start, end])
-            for table in tables:
-                _insert(connection, self.name, table.cast(self.schema))
+        self.warehouse.replace_days(
+            SCHEMA, self.name, tables, self.schema, day=PARTITION, start=start, end=end, cluster_by=CLUSTERS
+        )
 
     def landed(self, source: Source, *, start: date, end: date) -> LandedDays:
-        sql = f"""
-            select coalesce({self.kind}, 'null') as kind, count(*) filter (landed_on between ? and ?) as landed, count(*) as total
-            from {SCHEMA}.{self.name} group by all order by landed desc, kind
+        by_kind = f"""
+            select coalesce({self.kind}, 'null') as kind, count(*) as num_rows
+            from {SCHEMA}.{self.name} where {PARTITION} between ? and ? group by 1 order by num_rows desc, kind
         """
-        counts = self.warehouse.query(sql, [start, end]).to_pylist()
+        counts = self.warehouse.query(by_kind, [start, end]).to_pylist()
+        # BigQuery answers it from the table's metadata, for nothing.
+        [whole] = self.warehouse.query(f"select count(*) as num_rows from {SCHEMA}.{self.name}").to_pylist()
         return LandedDays(
-            rows_by_kind={row["kind"]: row["landed"] for row in counts if row["landed"]},
-            table_rows=sum(row["total"] for row in counts),
+            rows_by_kind={row["kind"]: row["num_rows"] for row in counts},
+            table_rows=whole["num_rows"],
             start=start,
             end=end,
             source=source.describe(),
         )
 
 
-def _land_snapshot(
-    warehouse: DuckDBWarehouse, name: str, schema: pa.Schema, table: pa.Table, source: str
-) -> LandedSnapshot:
-    rows = table.cast(schema)
-    with warehouse.transaction() as connection:
-        _ensure_table(connection, name, schema)
-        _run(connection, f"delete from {SCHEMA}.{name}")
-        _insert(connection, name, rows)
+def _land_snapshot(warehouse: Warehouse, name: str, rows: pa.Table, source: str) -> LandedSnapshot:
+    warehouse.replace_table(SCHEMA, name, rows)
     return LandedSnapshot(len(rows), _digest(rows), source)
-
-
-def _ensure_table(connection: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
-    _run(connection, f"create schema if not exists {SCHEMA}")
-    connection.register("shape", schema.empty_table())
-    _run(connection, f"create table if not exists {SCHEMA}.{name} as from shape")
-    connection.unregister("shape")
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    connection.register("landing", rows)
-    _run(connection, f"insert into {SCHEMA}.{name} by name from landing")
-    connection.unregister("landing")
-
-
-def _run(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[date] | None = None) -> None:
-    # DuckDB 2 refuses the next statement until the result of the last one has been fetched.
-    connection.execute(sql, parameters).fetchall()
 
 
 def _digest(table: pa.Table) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from orchestration.sources.file_scan import FileScan, MappedColumn
-from orchestration.sources.mapping import FileTable
+from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef, Normalisation
 from orchestration.sources.sql import name_of, normalised
 
@@ -36,7 +36,7 @@ class MappedTable:
     def open(
         cls,
         path: Path,
-        table: FileTable,
+        table: SourceTable,
         *,
         columns: Mapping[Any, ColumnRef],
         schema: pa.Schema,

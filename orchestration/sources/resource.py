@@ -18,7 +18,7 @@ from orchestration.sources.source import Source
 class SourceResource(dg.ConfigurableResource[None]):
     """Which source, and what it needs to be opened. Days are ISO dates, since Dagster's configuration knows no dates."""
 
-    name: Literal["demo", "files"] = "demo"
+    name: Literal["demo", "files", "bigquery"] = "demo"
     mapping: str | None = Field(default=None, description="Mapping file, of `files`.")
     data_dir: str | None = Field(default=None, description="Second folder to look for mapped files in.")
     shop_size: ShopSize = Field(default="demo", description="Of `demo`.")
@@ -39,6 +39,11 @@ class SourceResource(dg.ConfigurableResource[None]):
             case "files":
                 data_dir = Path(self.data_dir) if self.data_dir else None
                 return FilesSource.open(Path(_needed("mapping", self.mapping)), data_dir=data_dir, until=until)
+            case "bigquery":
+                raise ContractError(
+                    "A source to read rows from must be `demo` or `files`. Received: bigquery, whose tables stay where they are. "
+                    "Declare them instead."
+                )
             case unknown:
                 assert_never(unknown)
 

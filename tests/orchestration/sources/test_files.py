@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.contract.errors import MappingError
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.files import FilesSource
 from orchestration.sources.landing import land_everything, land_interactions
 from tests.orchestration.sources.conftest import SALES, SalesFolder

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.landing import land_impressions, land_interactions, land_items, land_users
 from tests.demo_shop import AS_OF, tiny_settings
