@@ -9,6 +9,7 @@ from ml.bundle.write import BundleFolder
 from ml.runtime.bundle import Bundle, open_bundle
 from tests import world
 from tests.gcs import GcsServer
+from tests.local_gcp import LocalGcp
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,19 @@ def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
         monkeypatch.setattr(f"ml.storage.gcs.{name}", seconds)
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def local_gcp() -> Iterator[LocalGcp]:
+    """BigQuery and Cloud Storage as local servers, started by the first test that asks. Its environment is not set."""
+    with LocalGcp() as local:
+        yield local
+
+
+@pytest.fixture
+def fresh_gcp(local_gcp: LocalGcp, monkeypatch: pytest.MonkeyPatch) -> LocalGcp:
+    """The local servers, emptied, and the environment in which unchanged Google clients find them."""
+    local_gcp.reset()
+    for name, value in local_gcp.environment().items():
+        monkeypatch.setenv(name, value)
+    return local_gcp

@@ -74,10 +74,12 @@ FCT_INTERACTIONS = pa.schema(
         "basket_id": pa.string(),
         "event_weight": pa.float64(),
         "event_date": pa.date32(),
+        "landed_on": pa.date32(),
     }
 )
 """Accepted events. `known_at` is when the shop's warehouse could first have known of the row (never before `occurred_at`);
-`basket_id` is the order, else the session; `amount` is quantity x price of a purchase, else null."""
+`basket_id` is the order, else the session; `amount` is quantity x price of a purchase, else null; `landed_on`, never before
+`event_date`, is the partition: a reader who bounds it below by the first day he wants pays for no older one."""
 
 ENCODED_EVENTS = pa.schema(
     {

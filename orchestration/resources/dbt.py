@@ -126,14 +126,20 @@ def project_of(settings: PlatformSettings) -> DbtProject:
 
 
 def ensure_manifest(project: DbtProject, dbt: Dbt) -> None:
-    """Parse the project unless its manifest is newer than every source file.
+    """Parse the project unless its manifest is newer than every source file, and of this target.
 
     Dagster's own `prepare_if_dev` would parse in every run worker of a development server, ten seconds each.
     """
     sources = (path for path in project.project_dir.rglob("*") if path.suffix in {".sql", ".yml"})
     newest = max(path.stat().st_mtime for path in sources if "target" not in path.parts)
-    if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime <= newest:
-        _parse(project.manifest_path, dbt)
+    manifest = project.manifest_path
+    if not manifest.exists() or manifest.stat().st_mtime <= newest or _adapter_of(manifest) != dbt.target:
+        _parse(manifest, dbt)
+
+
+def _adapter_of(manifest: Path) -> str:
+    """The target it was parsed for: both of ours are named after their adapter."""
+    return str(json.loads(manifest.read_text())["metadata"]["adapter_type"])
 
 
 def _parse(manifest: Path, dbt: Dbt) -> None:

@@ -8,7 +8,7 @@ import duckdb
 
 from ml.contract.errors import MappingError
 from orchestration.sources.mapping import SourceTable
-from orchestration.sources.sql import literal
+from orchestration.sources.sql_duckdb import DUCKDB
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
@@ -47,7 +47,7 @@ def is_parquet(path: Path) -> bool:
 def _parquet_types(path: Path) -> dict[str, str]:
     try:
         with duckdb.connect() as connection:
-            described = connection.execute(f"describe from read_parquet({literal(str(path))})").fetchall()
+            described = connection.execute(f"describe from read_parquet({DUCKDB.literal(str(path))})").fetchall()
     except duckdb.Error as error:
         raise MappingError(
             f"{path.name} must be a Parquet file. Received: {first_lines(error)}. Replace it."

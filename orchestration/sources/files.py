@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
-from orchestration.sources.derived import derived_items_sql, derived_users_sql
+from orchestration.sources.derived import DERIVED, derived_items_sql, derived_users_sql
 from orchestration.sources.file_columns import resolve
-from orchestration.sources.file_scan import DERIVED, MappedColumn
+from orchestration.sources.file_scan import MappedColumn
 from orchestration.sources.mapped_table import MappedTable
 from orchestration.sources.mapping import DerivedItems, DerivedUsers, ItemsTable, Mapping, SourceTable, UsersTable
 from orchestration.sources.rules import ColumnRef, EventTypeColumn
-from orchestration.sources.sql import ROW_NUMBER, event_type_of, excluded_because, text_of
+from orchestration.sources.sql_duckdb import DUCKDB, ROW_NUMBER
 
 MAX_SPAN_DAYS = 3_660
 """A longer span is a mistyped year, not a history."""
@@ -75,13 +75,15 @@ class FilesSource:
     def items(self) -> pa.Table:
         items = self.mapping.items
         if isinstance(items, DerivedItems):
-            return self._interactions.read_all(derived_items_sql(self._in_scope, tuple(items.derive))).cast(RAW_ITEMS)
+            sql = derived_items_sql(self._in_scope, tuple(items.derive), DUCKDB)
+            return self._interactions.read_all(f"{sql} order by item_id").cast(RAW_ITEMS)
         return self._snapshot(items)
 
     def users(self) -> pa.Table:
         users = self.mapping.users
         if isinstance(users, DerivedUsers):
-            return self._interactions.read_all(derived_users_sql(self._in_scope, tuple(users.derive))).cast(RAW_USERS)
+            sql = derived_users_sql(self._in_scope, tuple(users.derive), DUCKDB)
+            return self._interactions.read_all(f"{sql} order by user_id").cast(RAW_USERS)
         return self._snapshot(users)
 
     def describe(self) -> str:
@@ -114,11 +116,11 @@ class FilesSource:
     def _typed(self) -> str:
         """Relation: interactions under our names, with what items and users are derived from."""
         mapped = self.mapping.interactions
-        own_type = text_of(mapped.columns["event_type"], "VARCHAR") if "event_type" in mapped.columns else "null"
+        own_type = DUCKDB.text(mapped.columns["event_type"], "VARCHAR") if "event_type" in mapped.columns else "null"
         return self._interactions.sql(
             {
-                "event_type": event_type_of(mapped, own_type),
-                "excluded_because": excluded_because(mapped),
+                "event_type": DUCKDB.event_type(mapped, own_type),
+                "excluded_because": DUCKDB.excluded_because(mapped),
                 "source_row": ROW_NUMBER,
             }
         )

@@ -124,6 +124,11 @@ class SourceTable(Part):
         return name
 
 
+def _require_table(landed_on: str | None, mapped: SourceTable) -> None:
+    if landed_on is not None and mapped.table is None:
+        raise ValueError("`landed_on` belongs to a BigQuery table: rows of a file arrived when received_at says")
+
+
 class InteractionsTable(SourceTable):
     """What people did: one row per event."""
 
@@ -143,6 +148,12 @@ class InteractionsTable(SourceTable):
     normalise: dict[InteractionColumn, tuple[Normalisation, ...]] = Field(
         default={}, description="Steps for texts (trim, upper, lower) and numbers (absolute), in this order."
     )
+    landed_on: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of a BigQuery table, the column with the day a row arrived: its partition column, or _PARTITIONDATE. "
+        "Null: the day of received_at, else of occurred_at.",
+    )
     first_day: date | None = Field(
         default=None, description="Earlier rows land on this day. Null: the file's first day."
     )
@@ -150,6 +161,7 @@ class InteractionsTable(SourceTable):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        _require_table(self.landed_on, self)
         _require_columns(self.columns, "user_id", "item_id", "occurred_at")
         _require_steps_fit(self.columns, self.normalise, RAW_INTERACTIONS)
         if ("event_type" in self.columns) == (self.event_type is not None):
@@ -169,9 +181,16 @@ class ImpressionsTable(SourceTable):
     """What people were shown: one row per shown place."""
 
     columns: dict[ImpressionColumn, Ref]
+    landed_on: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of a BigQuery table, the column with the day a row arrived: its partition column, or _PARTITIONDATE. "
+        "Null: the day of shown_at.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        _require_table(self.landed_on, self)
         _require_columns(self.columns, "request_id", "item_id", "position", "shown_at")
         return self
 
