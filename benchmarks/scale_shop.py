@@ -213,7 +213,9 @@ def _mapping() -> dict[str, object]:
         },
         "items": {
             "path": "items.parquet",
-            "columns": own(("item_id", "title", "category", "sub_category", "brand", "price", "created_at", "is_active")),
+            "columns": own(
+                ("item_id", "title", "category", "sub_category", "brand", "price", "created_at", "is_active")
+            ),
         },
         "users": {"path": "users.parquet", "columns": own(tuple(RAW_USERS.names))},
     }

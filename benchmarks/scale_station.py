@@ -33,7 +33,11 @@ ASSETS: dict[str, tuple[str, ...]] = {
     "offline_report": ("ml/offline_report",),
 }
 """In the order of the path; the stations after them are functions of this module."""
-HEAVY = {"retriever": ("ml.retrieval.multitask", "tf2onnx"), "ann_index": ("scann",), "ranker": ("lightgbm", "scipy.sparse")}
+HEAVY = {
+    "retriever": ("ml.retrieval.multitask", "tf2onnx"),
+    "ann_index": ("scann",),
+    "ranker": ("lightgbm", "scipy.sparse"),
+}
 REQUESTS, LIMIT = 500, 12
 
 
@@ -126,9 +130,12 @@ def publish_and_serve() -> dict[str, Any]:
     publish(_candidate(), releases=home / "releases", now=datetime.now(UTC))
     users = _shop_users()
     port = "8765"
-    with measured() as cost, subprocess.Popen(
-        [sys.executable, "-m", "serving"], env={**os.environ, "AISLE_SERVICE_PORT": port}, stdout=subprocess.DEVNULL
-    ) as service:
+    with (
+        measured() as cost,
+        subprocess.Popen(
+            [sys.executable, "-m", "serving"], env={**os.environ, "AISLE_SERVICE_PORT": port}, stdout=subprocess.DEVNULL
+        ) as service,
+    ):
         try:
             _wait_until_ready(port, service)
             ready = time.perf_counter()

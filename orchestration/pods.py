@@ -58,7 +58,9 @@ class Pods(BaseModel):
         if path is None:
             return cls()
         if not path.is_file():
-            raise PlatformError(f"Expected the file AISLE_PODS names. Received: {path}, which does not exist. Unset it.")
+            raise PlatformError(
+                f"Expected the file AISLE_PODS names. Received: {path}, which does not exist. Unset it."
+            )
         try:
             return cls.model_validate(yaml.safe_load(path.read_text()) or {})
         except ValidationError as error:

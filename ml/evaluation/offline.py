@@ -45,9 +45,7 @@ class Exam:
         twin = bundle_at(
             self.data, self.starts_at, models=models, settings=bundle.settings, source_settings=self.sources
         )
-        queries = models.user_vectors(
-            twin.users, twin.items, at=self.split.test.start, at_most=self.index.max_queries
-        )
+        queries = models.user_vectors(twin.users, twin.items, at=self.split.test.start, at_most=self.index.max_queries)
         kind = self.index.model_copy(update={"kind": bundle.index.kind})
         return replace(twin, version=bundle.version, index=build_index(twin.vectors, queries, settings=kind).index)
 

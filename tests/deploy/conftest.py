@@ -99,7 +99,7 @@ class KubernetesRecorder:
         created = self.created
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the name http.server asks for
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 created.append({"path": self.path, **body})
                 answer = json.dumps(body).encode()

@@ -20,7 +20,13 @@ PODS = FOLDER / "pods.yaml"
 def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql_port: int, bucket: str) -> Path:
     """Our dagster.yaml, with the variables the pods get."""
     shutil.copy(FOLDER / "dagster.yaml", tmp_path)
-    values = {"HOST": "127.0.0.1", "PORT": str(postgresql_port), "USERNAME": "dagster", "PASSWORD": "p", "DB": "dagster"}
+    values = {
+        "HOST": "127.0.0.1",
+        "PORT": str(postgresql_port),
+        "USERNAME": "dagster",
+        "PASSWORD": "p",
+        "DB": "dagster",
+    }
     for name, value in values.items():
         monkeypatch.setenv(f"DAGSTER_PG_{name}", value)
     monkeypatch.setenv("AISLE_GCP_BUCKET", bucket)
