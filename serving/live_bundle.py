@@ -107,12 +107,14 @@ class LiveBundle:
             return
         self._stamp, self._next_try = stamp, monotonic() + RETRY_SECONDS
         try:
-            self._release = self._opened()
+            opened = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
             self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
             logger.warning("Release refused: %s", self._refusal.reason)
             return
+        # In this order: whoever sees the new release must not be told any more that it was refused.
         self._refusal, self._next_try = None, float("inf")
+        self._release = opened
 
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
