@@ -52,6 +52,7 @@ class PlatformSettings(BaseSettings):
         default=SecretStr(DEVELOPMENT_KEY), min_length=8, description="Key of the hash that replaces user ids."
     )
     recipe: Path | None = Field(default=None, description="Recipe to train by; the default one when absent.")
+    pods: Path | None = Field(default=None, description="Sizes of Kubernetes pods; one process per run when absent.")
     gcp_project: str | None = Field(
         default=None, min_length=1, description="Google Cloud project that holds the tables and pays."
     )

@@ -86,12 +86,12 @@ def ann_index(
 ) -> dg.Output[BuiltIndex]:
     """Nearest items by inner product: exact for a small catalogue, else ScaNN with the cheapest setting that finds
     enough of what exact search finds for the query vectors of real users."""
-    cut_at = training_examples.cut_at
+    cut_at, chosen = training_examples.cut_at, recipe.read().index
     users = users_at(training_examples, cut_at, log_at(training_examples, cut_at, item_vectors.items))
-    queries = retriever.final.user_vectors(users, item_vectors.items, at=int(cut_at.timestamp()))
-    built = build_index(
-        item_vectors.vectors, queries, settings=recipe.read().index, folder=exports.scratch / "index_parts"
+    queries = retriever.final.user_vectors(
+        users, item_vectors.items, at=int(cut_at.timestamp()), at_most=chosen.max_queries
     )
+    built = build_index(item_vectors.vectors, queries, settings=chosen, folder=exports.scratch / "index_parts")
     return dg.Output(built, metadata=built.summary())
 
 
