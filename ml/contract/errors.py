@@ -9,6 +9,7 @@ AisleError
 ├── BundleError            a release bundle is not what its manifest says
 ├── PlatformError          this process's settings and what it finds there do not fit
 ├── ReleaseError           publishing, promoting or rolling back failed
+├── FeedbackError          the feedback log cannot be written or read right now
 └── UnknownItemError       a request names an item the bundle does not hold
 """
 
@@ -47,6 +48,10 @@ class PlatformError(AisleError):
 
 class ReleaseError(AisleError):
     """Publishing, promoting or rolling back a release failed; what was live stays live."""
+
+
+class FeedbackError(AisleError):
+    """The feedback log cannot be written or read right now; what was asked for was not acknowledged and may be asked again."""
 
 
 class UnknownItemError(AisleError, KeyError):
