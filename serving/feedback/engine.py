@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ml.contract.errors import PlatformError
@@ -39,9 +39,15 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: Any) -> None:
+        # Python's driver would commit before each change of a table: a migration that is killed must leave no half of itself.
+        connection.isolation_level = None
         # WAL: readers never wait for the writer. FULL: a commit returns when its bytes are on the disk, not when they are on their way.
         connection.execute("pragma journal_mode = wal").fetchone()
         connection.execute("pragma synchronous = full")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("begin")
 
     return engine
 

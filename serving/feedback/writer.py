@@ -169,22 +169,28 @@ class GroupWriter:
             with self._engine.begin() as connection:
                 _insert_lists(connection, lists)
         except OperationalError as error:
-            logger.warning("Lists not written yet: %s", error)
             if not self._closing:
+                logger.warning("Lists not written yet: %s", error)
                 self._lists_not_before = monotonic() + PAUSE_SECONDS
                 return
-            self._drop(len(lists), "the database refuses them and the service is stopping")
+            self._drop(len(lists), "the database is away and the service is stopping")
         except Exception:
-            logger.exception("Lists not written.")
-            self._drop(len(lists), "the database refuses them")
+            if len(lists) > 1:  # perhaps one of them is what cannot be written
+                for shown in lists:
+                    self._commit_lists([shown])
+                return
+            logger.exception("A list was not written.")
+            self._drop(1, "it is refused")
         with self._changed:
             for shown in lists:
                 del self._lists[shown.request_id]
 
     def _drop(self, number: int, reason: str) -> None:
-        if self._dropped // 1000 != (self._dropped + number) // 1000 or not self._dropped:
-            logger.warning("Shown lists are not being written down: %s. Dropped so far: %d.", reason, self._dropped + number)
-        self._dropped += number
+        before, self._dropped = self._dropped, self._dropped + number
+        if (
+            not before or before // 1000 != self._dropped // 1000
+        ):  # a full queue drops thousands: one line for each thousand
+            logger.warning("Shown lists are dropped: %s. So far: %d.", reason, self._dropped)
 
 
 def _insert_lists(connection: Connection, lists: Sequence[ShownList]) -> None:

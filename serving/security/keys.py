@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from ml.contract.errors import PlatformError
 from ml.contract.files import write_atomically
+from serving.settings import Environment, ServiceSettings
 
 LIVE_PER_NAME = 2
 """The old key and its successor: enough to rotate without a gap, too few to lose count of."""
@@ -56,9 +57,7 @@ class ApiKey(BaseModel):
         """A new key, and what is to be kept of it."""
         key_id = secrets.token_hex(4)
         secret = f"aisle_{key_id}_{secrets.token_urlsafe(32)}"
-        return secret, cls(
-            key_id=key_id, name=name, scopes=frozenset(scopes), sha256=hash_of(secret), created_at=now
-        )
+        return secret, cls(key_id=key_id, name=name, scopes=frozenset(scopes), sha256=hash_of(secret), created_at=now)
 
 
 class KeyFile(BaseModel):
@@ -110,11 +109,11 @@ class KeyFile(BaseModel):
         """
         live = [key.key_id for key in self.keys if key.revoked_at is None]
         if key_id not in live:
-            raise PlatformError(f"Expected the id of a live key: {', '.join(live) or 'there is none'}. Received: {key_id}.")
-        return type(self)(
-            keys=tuple(
-                key.model_copy(update={"revoked_at": now}) if key.key_id == key_id else key for key in self.keys
+            raise PlatformError(
+                f"Expected the id of a live key: {', '.join(live) or 'there is none'}. Received: {key_id}."
             )
+        return type(self)(
+            keys=tuple(key.model_copy(update={"revoked_at": now}) if key.key_id == key_id else key for key in self.keys)
         )
 
 
@@ -168,6 +167,23 @@ class KeyRing:
         return {key.key_id: key for key in keys if key.revoked_at is None}
 
 
+def key_ring(settings: ServiceSettings) -> KeyRing:
+    """The keys of this process: those of the file, in development also the one kept in the home.
+
+    Raises:
+        PlatformError: in production, when there is no key to ask with.
+    """
+    if settings.environment is Environment.DEVELOPMENT:
+        return KeyRing(settings.api_keys_path, development_key=development_key(settings.development_key_path))
+    ring = KeyRing(settings.api_keys_path)
+    if not len(ring):
+        raise PlatformError(
+            f"AISLE_ENVIRONMENT=production needs an API key. Received: none in {settings.api_keys_path}. "
+            "Make one: `python -m serving.security new-key --name shop --scope read --scope write`."
+        )
+    return ring
+
+
 def development_key(path: Path) -> str:
     """The key kept in a file that only its owner can read; made when there is none.
 
@@ -188,7 +204,9 @@ def development_key(path: Path) -> str:
             draft.unlink()
     key = path.read_text().strip()
     if not _FORM.fullmatch(key):
-        raise PlatformError(f"{path} must hold one API key. Received: something else. Delete it: a new one is made at the next start.")
+        raise PlatformError(
+            f"{path} must hold one API key. Received: something else. Delete it: a new one is made at the next start."
+        )
     return key
 
 

@@ -26,9 +26,7 @@ class _Bucket:
 class RateLimit:
     """A token bucket for every key: `per_second` on average, `burst` at once. In this process; each replica counts for itself."""
 
-    def __init__(
-        self, app: ASGIApp, *, per_second: float, burst: int, clock: Callable[[], float] = monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, per_second: float, burst: int, clock: Callable[[], float] = monotonic) -> None:
         self._app = app
         self._per_second = per_second
         self._burst = burst
@@ -52,7 +50,9 @@ class RateLimit:
     def _wait(self, key_id: str) -> float:
         """Takes a token; seconds until there is one when there is none."""
         now = self._clock()
-        bucket = self._buckets.setdefault(key_id, _Bucket(self._burst, now))  # at most one per live key: strangers never come here
+        bucket = self._buckets.setdefault(
+            key_id, _Bucket(self._burst, now)
+        )  # at most one per live key: strangers never come here
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._per_second)
         bucket.filled_at = now
         if bucket.tokens < 1:
@@ -107,14 +107,18 @@ class BodyLimit:
         except TimeoutError:
             message = f"A body must arrive within {self._seconds:g} s. Received: a part of one."
             refusal = problem(
-                scope["state"]["request_id"], HTTPStatus.REQUEST_TIMEOUT, "slow_body", message, "Send it again, in one go."
+                scope["state"]["request_id"],
+                HTTPStatus.REQUEST_TIMEOUT,
+                "slow_body",
+                message,
+                "Send it again, in one go.",
             )
             await refusal(scope, receive, send)
             return
         if body is None:
             message = f"A body may have {self._max_bytes} bytes. Received: more."
             refusal = problem(
-                scope["state"]["request_id"], HTTPStatus.CONTENT_TOO_LARGE, "body_too_large", message,
+                scope["state"]["request_id"], HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", message,
                 "Send smaller batches, or raise AISLE_MAX_BODY_BYTES.",
             )  # fmt: skip
             refusal.headers["Connection"] = "close"  # the rest of the body is not read
