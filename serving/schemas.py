@@ -5,8 +5,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml.runtime.answer import RankedItem, RankedList
 from ml.runtime.bundle import Bundle
-from ml.runtime.requests import RankedItem, RankedList
 from serving.caller import Caller
 from serving.live_bundle import LiveRelease, Refusal
 

@@ -32,7 +32,11 @@ class Popularity:
 
     def first(self, k: int, allowed: NDArray[np.bool_]) -> Rows:
         """The `k` most popular of the allowed items."""
-        return self.order[allowed[self.order]][:k]
+        return self.ordered(allowed)[:k]
+
+    def ordered(self, allowed: NDArray[np.bool_]) -> Rows:
+        """All allowed items, the most popular first."""
+        return self.order[allowed[self.order]]
 
     def save(self, path: Path) -> None:
         np.savez(path, recent=self.recent, all_time=self.all_time, trending=self.trending)

@@ -28,8 +28,9 @@ class Event:
 
 @dataclass(frozen=True)
 class OnlineState:
-    """One user or session. Equal record and live events give equal lists, so these are what a trace keeps."""
+    """One user or session, in the item rows of one bundle. Record and live events are all that a list depends on."""
 
+    bundle_version: str
     record: History
     """As the bundle holds it; empty for a stranger."""
     live: History = field(default_factory=History.empty)
@@ -40,9 +41,9 @@ class OnlineState:
     """Events left out because the bundle does not hold their item."""
 
     @classmethod
-    def of_record(cls, user: KnownUser) -> Self:
+    def of_record(cls, bundle: Bundle, user: KnownUser) -> Self:
         """Nothing but what the bundle holds: correct, only staler."""
-        return cls(user.history)
+        return cls(bundle.version, user.history)
 
     @cached_property
     def history(self) -> History:
@@ -99,6 +100,7 @@ def state_of(
         np.array([event.quantity for _, event in known], np.float32),
     )
     return OnlineState(
+        bundle_version=bundle.version,
         record=known_user.history,
         live=_without(live, known_user.history),
         recently_shown=recently_shown or {},

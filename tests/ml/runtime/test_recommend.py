@@ -8,10 +8,9 @@ import pytest
 
 from ml.contract.errors import ContractError, UnknownItemError
 from ml.contract.events import EventType
-from ml.features.history import History
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest
-from ml.runtime.rules import limited_per_category
+from ml.runtime.state import Event, state_of
 from tests import world
 
 NOW = world.CUT + timedelta(hours=10)
@@ -78,11 +77,8 @@ def test_an_item_outside_the_catalogue_is_refused_by_name(bundle):
 
 
 def test_what_a_stranger_just_did_makes_the_list_personal(bundle):
-    liked = bundle.items.row(world.item_id(3))
-    at = int(NOW.timestamp()) - 60
-    state = History(
-        np.array([liked], np.int32), np.array([EventType.VIEW.code], np.int8), np.array([at]), np.ones(1, np.float32)
-    )
+    event = Event(world.item_id(3), EventType.VIEW, NOW - timedelta(minutes=1))
+    state = state_of(bundle, bundle.users.of(None), [event], NOW)
     answer = recommend(bundle, HomeRequest(limit=4), state=state, now=NOW)
     assert answer.personalised
     assert category(ids(answer)[0]) == 3
@@ -112,16 +108,3 @@ def test_an_instant_without_a_time_zone_is_refused(bundle):
 def test_a_limit_out_of_range_is_refused(limit):
     with pytest.raises(ContractError, match=f"between 1 and 100. Received: {limit}"):
         HomeRequest(limit=limit)
-
-
-def test_at_most_so_many_of_a_category_stand_among_the_first_ten():
-    categories = np.array([0] * 8 + [1] * 8 + [-1] * 4, np.int32)
-    order = limited_per_category(categories, limit=3)
-    first = categories[order[:10]]
-    assert sorted(order) == list(range(20))
-    assert (first == 0).sum() == 3 == (first == 1).sum()
-    assert (first == -1).sum() == 4
-
-
-def test_a_limit_no_catalogue_can_meet_still_gives_the_whole_list():
-    assert sorted(limited_per_category(np.zeros(20, np.int32), limit=1)) == list(range(20))

@@ -110,4 +110,4 @@ def test_purchases_are_known_ever_or_since(bundle):
 
 
 def test_a_state_of_nobody_is_empty():
-    assert len(OnlineState(History.empty()).history) == 0
+    assert len(OnlineState("any", History.empty()).history) == 0

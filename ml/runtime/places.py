@@ -1,0 +1,102 @@
+"""From items by score to places of a list: popular items complete it, limits hold among the first ten."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.contract.types import Rows
+from ml.runtime.bundle import Bundle
+from ml.runtime.items import ItemTable
+from ml.runtime.rules import Rules, boosts
+
+TOP = 10
+
+
+def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: int, at: int) -> Rows:
+    """The first `reach` places: the ranked items, then popular ones of those `listed`; one that is over a limit stands behind the
+    tenth place, unless everything else would be over one too."""
+    spread = Spread.of(bundle.items, bundle.settings.rules)
+    if not spread.limits:
+        missing = reach - len(ranked)
+        return ranked[:reach] if missing <= 0 else _filled(bundle, ranked, listed, missing=missing, at=at)
+    if len(ranked) >= reach and len(spread.first(ranked)) == TOP:
+        return spread.applied(ranked)[:reach]
+    # The ten may need an item that no source proposed, however deep it lies in the catalogue.
+    return spread.applied(_filled(bundle, ranked, listed, missing=len(listed), at=at))[:reach]
+
+
+def _filled(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, missing: int, at: int) -> Rows:
+    unseen = listed.copy()
+    unseen[ranked] = False
+    popular = bundle.sources.popularity.ordered(unseen)
+    return np.concatenate([ranked, _favoured(bundle, popular, first=missing, at=at)[:missing]])
+
+
+def _favoured(bundle: Bundle, popular: Rows, *, first: int, at: int) -> Rows:
+    """Popular items, the `first` of them by popularity times boosts."""
+    rules = bundle.settings.rules
+    most = (1.0 + rules.freshness_boost) * (1.0 + rules.new_seller_boost)
+    if most == 1.0 or not len(popular):
+        return popular
+    recent = bundle.sources.popularity.recent[popular]
+    least = recent[min(first, len(popular)) - 1] / most
+    head = popular[recent >= least]  # what is less popular cannot be lifted so far; sorting all takes 8 ms of 92 thousand
+    factors = boosts(bundle.items, rules, head, at=at)
+    assert factors is not None  # `most` says so
+    return head[np.argsort(-recent[: len(head)] * factors, kind="stable")]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """At most so many of one group among the first ten, for each of several kinds of group."""
+
+    groups: tuple[Rows, ...]
+    """Group of every item of the catalogue `[num_items]` by kind; -1 belongs to none."""
+    limits: tuple[int, ...]
+    """By kind."""
+
+    @classmethod
+    def of(cls, items: ItemTable, rules: Rules) -> Self:
+        """The kinds that have a limit."""
+        kinds = [
+            (items.categories, rules.max_per_category_in_top_10),
+            (items.sellers, rules.max_per_seller_in_top_10),
+        ]
+        limited = [(groups, limit) for groups, limit in kinds if limit is not None]
+        return cls(tuple(groups for groups, _ in limited), tuple(limit for _, limit in limited))
+
+    def first(self, rows: Rows) -> Rows:
+        """The first ten: the best item that breaks no limit, and again; fewer when every other item would break one."""
+        taken: list[int] = []
+        counts = [Counter[int]() for _ in self.limits]
+        while len(taken) < TOP and len(rows := rows[self._fits(rows, counts)]):
+            taken.append(int(rows[0]))
+            rows = rows[1:]
+            for count, groups in zip(counts, self.groups, strict=True):
+                count[int(groups[taken[-1]])] += 1
+        return np.array(taken, np.int32)
+
+    def applied(self, rows: Rows) -> Rows:
+        """All rows in a new order: the first ten, and behind them the others as they were."""
+        first = self.first(rows)
+        return np.concatenate([first, rows[~np.isin(rows, first)]])
+
+    def _fits(self, rows: Rows, counts: list[Counter[int]]) -> NDArray[np.bool_]:
+        fits = np.ones(len(rows), np.bool_)
+        for groups, limit, count in zip(self.groups, self.limits, counts, strict=True):
+            full = [group for group, number in count.items() if number >= limit and group >= 0]
+            if full:
+                fits &= ~np.isin(groups[rows], full)
+        return fits
+
+    def may_replace(self, shown: Rows, pool: Rows) -> NDArray[np.bool_]:
+        """Whether an item of the pool may take a place of a list `[len(shown), len(pool)]`: no group that is over its limit grows."""
+        fits = np.ones((len(shown), len(pool)), np.bool_)
+        top = shown[:TOP]
+        for groups, limit in zip(self.groups, self.limits, strict=True):
+            same = groups[top][:, None] == groups[pool][None, :]
+            fits[:TOP] &= same | (same.sum(axis=0) < limit) | (groups[pool] < 0)
+        return fits
