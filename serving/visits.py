@@ -8,8 +8,8 @@ from threading import Condition, Thread
 from typing import Any
 
 from ml.contract.errors import FeedbackError, OnlineStoreError
+from ml.runtime.answer import RankedList
 from ml.runtime.bundle import Bundle
-from ml.runtime.requests import RankedList
 from ml.runtime.state import OnlineState, state_of
 from ml.runtime.users import KnownUser
 from serving.caller import Caller
@@ -73,7 +73,7 @@ class Visits:
         try:
             visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)))
         except OnlineStoreError:
-            return KnownVisit(OnlineState.of_record(known), (DEGRADED,))
+            return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
         return KnownVisit(_state(bundle, known, visit, caller.asked_at), () if self._is_filled else (DEGRADED,))
 
     def happened(self, events: Sequence[Interaction]) -> tuple[str, ...]:
@@ -85,12 +85,29 @@ class Visits:
             return (DEGRADED,)
         return ()
 
-    def shown(self, shown: ShownList) -> None:
-        """Write a list down and remember its items as shown. Never fails: a list has gone out already."""
-        self._log.shown(shown)
-        subjects = subjects_of(user=shown.user_id, session=shown.session_id)
+    def shown(
+        self, caller: Caller, answer: RankedList, *, surface: str, trace: Callable[[], Mapping[str, Any]] = dict
+    ) -> None:
+        """Write a list down and remember its items as shown. Called after the list has gone out, and never fails for want of a database.
+
+        Args:
+            trace: makes what `FeedbackLog.trace_of` gives back later; anything JSON can hold.
+        """
+        at_us = microseconds(caller.asked_at)
+        self._log.shown(
+            ShownList(
+                request_id=caller.request_id,
+                surface=surface,
+                bundle_version=answer.bundle_version,
+                shown_at_us=at_us,
+                items=tuple(ShownItem(i.item_id, i.position, i.source, i.propensity) for i in answer.items),
+                user_id=caller.known_as,
+                session_id=caller.session,
+                trace=trace(),
+            )
+        )
         try:
-            self._store.remember_shown(subjects, [item.item_id for item in shown.items], at_us=shown.shown_at_us)
+            self._store.remember_shown(_subjects(caller), [item.item_id for item in answer.items], at_us=at_us)
         except OnlineStoreError as error:
             logger.debug("Shown items not remembered: %s", error)
 
@@ -133,22 +150,6 @@ class Visits:
                 self._lacks_since, self._is_filled = None, True
 
 
-def shown_list(
-    caller: Caller, answer: RankedList, *, surface: str, trace: Mapping[str, Any] | None = None
-) -> ShownList:
-    """An answer as the log takes it."""
-    return ShownList(
-        request_id=caller.request_id,
-        surface=surface,
-        bundle_version=answer.bundle_version,
-        shown_at_us=microseconds(caller.asked_at),
-        items=tuple(ShownItem(item.item_id, item.position, item.source) for item in answer.items),
-        user_id=caller.known_as,
-        session_id=caller.session,
-        trace=trace or {},
-    )
-
-
 def bundle_cut(bundle: Bundle) -> datetime:
     assert bundle.manifest is not None  # `open_bundle` always reads one
     return bundle.manifest.facts.cut_at
@@ -156,7 +157,7 @@ def bundle_cut(bundle: Bundle) -> datetime:
 
 def _state(bundle: Bundle, known: KnownUser, visit: Visit, now: datetime) -> OnlineState:
     if not visit.events and not visit.shown:
-        return OnlineState.of_record(known)
+        return OnlineState.of_record(bundle, known)
     return state_of(bundle, known, visit.events, now, recently_shown=visit.shown)
 
 

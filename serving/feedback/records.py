@@ -48,8 +48,8 @@ class ShownItem:
     item_id: str
     position: int
     source: str
-    propensity: float | None = None
-    """Probability that the item stood there; None when nothing was drawn by lot."""
+    propensity: float
+    """Probability that this place held this item; 1 where nothing was left to chance."""
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, BackgroundTasks
 
+from ml.runtime.answer import RankedList
 from ml.runtime.recommend import recommend
-from ml.runtime.requests import HomeRequest, ProductRequest
-from serving.caller import CalledBy
+from ml.runtime.requests import HomeRequest, ProductRequest, Request
+from serving.caller import CalledBy, Caller
 from serving.dependencies import ItemId, Limit, Release, VisitsOf
+from serving.live_bundle import LiveRelease
 from serving.problems import GUARDED, responses
 from serving.schemas import RecommendationList
 from serving.security import READ
-from serving.visits import shown_list
+from serving.visits import Visits
 
 # Handlers are plain functions, so each runs in a thread: 0.25 ms of CPU more than a coroutine would cost, but a slow list never makes
 # a probe or another list wait, and the native parts (ONNX, index, ranker) let other threads run.
@@ -28,11 +30,9 @@ def homepage(
     release: Release, caller: CalledBy, visits: VisitsOf, after: BackgroundTasks, limit: Limit = 12
 ) -> RecommendationList:
     """Up to `limit` items, best first. Unknown users get the popular list: `context.personalised` is false and every `source` is `popular`."""
-    visit = visits.of(caller, release.bundle)
     request = HomeRequest(user_id=caller.known_as, limit=limit)
-    answer = recommend(release.bundle, request, state=visit.state.history, now=caller.asked_at)
-    answer = replace(answer, degraded=(*answer.degraded, *visit.degraded))
-    after.add_task(visits.shown, shown_list(caller, answer, surface="homepage"))
+    answer = _answered(request, release, caller, visits)
+    after.add_task(visits.shown, caller, answer, surface="homepage")
     return RecommendationList.of(answer, release.bundle, caller)
 
 
@@ -46,6 +46,13 @@ def product(
 ) -> RecommendationList:
     """Up to `limit` items that go with a product, best first, never the product itself."""
     request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=limit)
-    answer = recommend(release.bundle, request, now=caller.asked_at)
-    after.add_task(visits.shown, shown_list(caller, answer, surface="product"))
+    answer = _answered(request, release, caller, visits)
+    after.add_task(visits.shown, caller, answer, surface="product")
     return RecommendationList.of(answer, release.bundle, caller, item_id=item_id)
+
+
+def _answered(request: Request, release: LiveRelease, caller: Caller, visits: Visits) -> RankedList:
+    """A list made of what the bundle knows and of what the caller did since."""
+    visit = visits.of(caller, release.bundle)
+    answer = recommend(release.bundle, request, state=visit.state, now=caller.asked_at)
+    return replace(answer, degraded=(*answer.degraded, *visit.degraded))
