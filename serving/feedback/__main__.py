@@ -21,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     try:
         settings = ServiceSettings()
-        before = migrate(engine_of(settings.feedback_address, default=settings.feedback_path))
+        engine = engine_of(settings.feedback_address, default=settings.feedback_path)
+        before = migrate(engine)
+        engine.dispose()
     except (AisleError, SQLAlchemyError, ValidationError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

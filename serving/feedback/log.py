@@ -46,17 +46,10 @@ class FeedbackLog:
         """
         engine = engine_of(url, default=default)
         try:
-            if engine.dialect.name == "sqlite":
-                migrate(engine)
-            else:
-                check(engine)
-        except (SQLAlchemyError, OSError) as error:
-            if engine.dialect.name == "sqlite":
-                raise PlatformError(
-                    f"The feedback log must be a SQLite file that can be written. Received: {error}. "
-                    "Make AISLE_HOME writable, or set AISLE_FEEDBACK_URL to a PostgreSQL database."
-                ) from error
-            logger.warning("The feedback log is away; events are refused until it is back: %s", error)
+            _made_ready(engine)
+        except PlatformError:
+            engine.dispose()
+            raise
         return cls(engine)
 
     def close(self) -> None:
@@ -140,6 +133,21 @@ class FeedbackLog:
             raise FeedbackError(
                 "The feedback log must answer. Received: its database does not. Ask again in a moment."
             ) from error
+
+
+def _made_ready(engine: Engine) -> None:
+    try:
+        if engine.dialect.name == "sqlite":
+            migrate(engine)
+        else:
+            check(engine)
+    except (SQLAlchemyError, OSError) as error:
+        if engine.dialect.name == "sqlite":
+            raise PlatformError(
+                f"The feedback log must be a SQLite file that can be written. Received: {error}. "
+                "Make AISLE_HOME writable, or set AISLE_FEEDBACK_URL to a PostgreSQL database."
+            ) from error
+        logger.warning("The feedback log is away; events are refused until it is back: %s", error)
 
 
 def _interaction(row: Any) -> Interaction:
