@@ -9,6 +9,8 @@ AisleError
 ├── BundleError            a release bundle is not what its manifest says
 ├── PlatformError          this process's settings and what it finds there do not fit
 ├── ReleaseError           publishing, promoting or rolling back failed
+├── FeedbackError          the feedback log cannot be written or read right now
+├── OnlineStoreError       the store of visits is away; lists are made of what the bundle knows
 └── UnknownItemError       a request names an item the bundle does not hold
 """
 
@@ -47,6 +49,14 @@ class PlatformError(AisleError):
 
 class ReleaseError(AisleError):
     """Publishing, promoting or rolling back a release failed; what was live stays live."""
+
+
+class FeedbackError(AisleError):
+    """The feedback log cannot be written or read right now; what was asked for was not acknowledged and may be asked again."""
+
+
+class OnlineStoreError(AisleError):
+    """The store of visits does not answer; it holds copies only, so lists are staler and nothing is lost."""
 
 
 class UnknownItemError(AisleError, KeyError):

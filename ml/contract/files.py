@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+DEVELOPMENT_API_KEY = "development_api_key"
+"""File of a home: the key a service in development makes for whoever can read its home."""
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content in one step: a reader sees the old text or the new, never a part."""
