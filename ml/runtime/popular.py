@@ -32,7 +32,9 @@ class Popularity:
 
     def first(self, k: int, allowed: NDArray[np.bool_]) -> Rows:
         """The `k` most popular of the allowed items."""
-        return self.ordered(allowed)[:k]
+        head = self.order[: 2 * k + 100]  # nearly always enough, and the whole order of 92 thousand items takes 0.2 ms
+        found = head[allowed[head]]
+        return found[:k] if len(found) >= k else self.ordered(allowed)[:k]
 
     def ordered(self, allowed: NDArray[np.bool_]) -> Rows:
         """All allowed items, the most popular first."""
