@@ -66,6 +66,9 @@ class GroupWriter:
             FeedbackError: too many wait already. Also the future's error: the database refused, and none of them was acknowledged.
         """
         done: Future[list[bool]] = Future()
+        if not events:
+            done.set_result([])
+            return done
         with self._changed:
             if self._closing or self._num_waiting + len(events) > MAX_WAITING_EVENTS:
                 raise FeedbackError(

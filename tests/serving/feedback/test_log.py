@@ -106,7 +106,7 @@ def test_closing_writes_what_waits(open_log):
     again = open_log()
     assert len(rows_of(again, requests)) == 500
     assert log.dropped_lists == 0
-    with pytest.raises(FeedbackError, match="is stopping. Send them again"):
+    with pytest.raises(FeedbackError, match=r"is stopping\. Send them again"):
         log.add([event("late")])
 
 
@@ -127,6 +127,10 @@ def test_a_list_that_cannot_be_written_takes_no_other_with_it(log, caplog):
     wait_until(lambda: len(rows_of(log, requests)) == 2 and log.dropped_lists == 1)
     assert [row["request_id"] for row in rows_of(log, requests)] == ["r1", "r3"]
     assert "A list was not written." in caplog.text
+
+
+def test_no_events_are_no_work(log):
+    assert log.add([]).result(0) == []
 
 
 def test_more_events_than_may_wait_are_refused_at_once(log, monkeypatch):

@@ -63,16 +63,14 @@ def test_the_walk_finds_a_route_without_a_guard():
     assert ("GET", "/api/v1/backdoor", []) in walked(app)
 
 
-def with_key(client: TestClient, secret: str | None) -> dict[str, str]:
-    return {"Authorization": "" if secret is None else f"Bearer {secret}"}
-
-
 def request_to(method: str, path: str) -> tuple[str, str]:
     return method, path.replace("{item_id:path}", "i001")
 
 
 @pytest.mark.parametrize(("method", "path"), SCOPES)
-@pytest.mark.parametrize("presented", ["", "Bearer", "Bearer wrong", "Basic c2hvcDpzaG9w", f"Bearer aisle_00000000_{'a' * 43}"])
+@pytest.mark.parametrize(
+    "presented", ["", "Bearer", "Bearer wrong", "Basic c2hvcDpzaG9w", f"Bearer aisle_00000000_{'a' * 43}"]
+)
 def test_without_a_live_key_nothing_is_answered(client, method, path, presented):
     answer = client.request(*request_to(method, path), headers={"Authorization": presented})
     assert answer.status_code == 401
@@ -80,7 +78,9 @@ def test_without_a_live_key_nothing_is_answered(client, method, path, presented)
     assert "a" * 43 not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/api/v1/", "//healthz", "/healthz/", "/docs/../api/v1/model", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/api/v1/", "//healthz", "/healthz/", "/docs/../api/v1/model", "/metrics"]
+)
 def test_paths_without_a_route_are_closed_too(client, path):
     assert client.get(path, headers={"Authorization": ""}, follow_redirects=False).status_code == 401
 

@@ -24,9 +24,9 @@ def status_of(app, key=None, *, messages=(), **scope):
     sent, waiting = [], list(messages)
 
     async def receive():
-        if waiting:
-            return waiting.pop(0)
-        await asyncio.sleep(3600)
+        if not waiting:
+            await asyncio.sleep(3600)
+        return waiting.pop(0)
 
     async def send(message):
         sent.append(message)
@@ -140,5 +140,7 @@ def test_no_other_web_page_may_call_unless_it_is_named(home):
         allowed = client.options(HOMEPAGE, headers={**preflight, "Authorization": ""})
         assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
-        elsewhere = client.options(HOMEPAGE, headers={**preflight, "Authorization": "", "Origin": "https://evil.example"})
+        elsewhere = client.options(
+            HOMEPAGE, headers={**preflight, "Authorization": "", "Origin": "https://evil.example"}
+        )
         assert "access-control-allow-origin" not in elsewhere.headers
