@@ -73,7 +73,10 @@ class Visits:
         try:
             visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)))
         except OnlineStoreError:
+            self._is_filled = False  # until it was looked at again: it may come back with nothing in it
             return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
+        if not visit.is_whole:
+            self._is_filled = False
         return KnownVisit(_state(bundle, known, visit, caller.asked_at), () if self._is_filled else (DEGRADED,))
 
     def happened(self, events: Sequence[Interaction]) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ class Visit:
     events: tuple[Event, ...] = ()
     shown: Mapping[str, datetime] = field(default_factory=dict)
     """When an item was last shown, by item id."""
+    is_whole: bool = field(default=True, compare=False)
+    """False when the store began anew and is not filled yet."""
 
 
 class OnlineStore(Protocol):
