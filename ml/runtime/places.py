@@ -43,7 +43,9 @@ def _favoured(bundle: Bundle, popular: Rows, *, first: int, at: int) -> Rows:
         return popular
     recent = bundle.sources.popularity.recent[popular]
     least = recent[min(first, len(popular)) - 1] / most
-    head = popular[recent >= least]  # what is less popular cannot be lifted so far; sorting all takes 8 ms of 92 thousand
+    head = popular[
+        recent >= least
+    ]  # what is less popular cannot be lifted so far; sorting all takes 8 ms of 92 thousand
     factors = boosts(bundle.items, rules, head, at=at)
     assert factors is not None  # `most` says so
     return head[np.argsort(-recent[: len(head)] * factors, kind="stable")]
@@ -53,6 +55,8 @@ def _favoured(bundle: Bundle, popular: Rows, *, first: int, at: int) -> Rows:
 class Spread:
     """At most so many of one group among the first ten, for each of several kinds of group."""
 
+    names: tuple[str, ...]
+    """Of the rules."""
     groups: tuple[Rows, ...]
     """Group of every item of the catalogue `[num_items]` by kind; -1 belongs to none."""
     limits: tuple[int, ...]
@@ -61,12 +65,9 @@ class Spread:
     @classmethod
     def of(cls, items: ItemTable, rules: Rules) -> Self:
         """The kinds that have a limit."""
-        kinds = [
-            (items.categories, rules.max_per_category_in_top_10),
-            (items.sellers, rules.max_per_seller_in_top_10),
-        ]
-        limited = [(groups, limit) for groups, limit in kinds if limit is not None]
-        return cls(tuple(groups for groups, _ in limited), tuple(limit for _, limit in limited))
+        kinds = (("max_per_category_in_top_10", items.categories), ("max_per_seller_in_top_10", items.sellers))
+        limited = [(name, groups, limit) for name, groups in kinds if (limit := getattr(rules, name)) is not None]
+        return cls(*(tuple(column) for column in zip(*limited, strict=True))) if limited else cls((), (), ())
 
     def first(self, rows: Rows) -> Rows:
         """The first ten: the best item that breaks no limit, and again; fewer when every other item would break one."""
@@ -91,6 +92,13 @@ class Spread:
             if full:
                 fits &= ~np.isin(groups[rows], full)
         return fits
+
+    def full_for(self, row: int, top: Rows) -> tuple[str, ...]:
+        """The rules that allow no more of an item's group among `top`."""
+        kinds = zip(self.names, self.groups, self.limits, strict=True)
+        return tuple(
+            name for name, groups, limit in kinds if groups[row] >= 0 and (groups[top] == groups[row]).sum() >= limit
+        )
 
     def may_replace(self, shown: Rows, pool: Rows) -> NDArray[np.bool_]:
         """Whether an item of the pool may take a place of a list `[len(shown), len(pool)]`: no group that is over its limit grows."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.contract.errors import BundleError
 from ml.contract.types import Floats
@@ -37,6 +38,10 @@ class Ranker:
     def scores(self, features: Floats) -> Floats:
         """`[n, len(FEATURES)] -> [n]`, higher is better. One thread: LightGBM's default pool costs 900 us a call."""
         return np.asarray(self._booster.predict(features, num_threads=1), np.float32)
+
+    def contributions(self, features: Floats) -> NDArray[np.float64]:
+        """What each feature adds to each score (TreeSHAP), and last what is added to all `[n, len(FEATURES) + 1]`; rows sum to the scores."""
+        return np.asarray(self._booster.predict(features, pred_contrib=True, num_threads=1), np.float64)
 
     def importances(self) -> dict[str, float]:
         """Total gain per feature, as shares."""
