@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 class RedisStore:
     """Two sorted sets for each subject, by time: members are events, or item ids. Every method is one round trip."""
 
+    is_local = False
+
     def __init__(self, url: str) -> None:
         from redis import Redis
         from redis.backoff import NoBackoff

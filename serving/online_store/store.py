@@ -31,6 +31,9 @@ class OnlineStore(Protocol):
     Each method may raise `OnlineStoreError`, at once or within tens of milliseconds.
     """
 
+    is_local: bool
+    """In this process: nothing waits for a network."""
+
     def append(self, events: Sequence[Interaction]) -> None:
         """Remember events, each under its user and its session. The same event again changes nothing."""
         ...

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import redis
 
-SECONDS_TO_START = 30
+SECONDS_TO_START = 60
 
 
 def free_port() -> int:
