@@ -11,12 +11,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from ml.contract.errors import ReleaseError
 from serving import problems
+from serving.archive import Archive
 from serving.feedback import FeedbackLog
 from serving.feedback.reads import Reads
 from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
 from serving.request_id import HEADER, RequestIds
-from serving.routes import analytics, health, interactions, model, recommendations
+from serving.routes import analytics, explain, health, interactions, model, rank, recommendations
 from serving.security.gate import PAGES, PROBES, KeyGate
 from serving.security.headers import SecurityHeaders
 from serving.security.keys import ApiKey, key_ring
@@ -62,10 +63,11 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.live = LiveBundle(settings.releases, pin=settings.bundle, poll_seconds=settings.poll_seconds)
+    app.state.archive = Archive(settings.releases)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
     _guard(app, settings)
     problems.install(app)
-    for routes in (recommendations, interactions, analytics, model, health):
+    for routes in (recommendations, rank, explain, interactions, analytics, model, health):
         app.include_router(routes.router)
     return app
 

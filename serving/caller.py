@@ -48,7 +48,8 @@ def session_pseudonym(session_id: str, key: str) -> str:
     return pseudonym(f"session:{session_id}", key)
 
 
-async def caller(request: Request, user_id: UserId = None, session_id: SessionId = None) -> Caller:
+def caller_of(request: Request, user_id: str | None, session_id: str | None) -> Caller:
+    """Whom a body or a query names."""
     key = request.app.state.pseudonym_key
     return Caller(
         request_id=request.state.request_id,
@@ -57,6 +58,10 @@ async def caller(request: Request, user_id: UserId = None, session_id: SessionId
         asked_at=datetime.now(UTC),
         session=None if session_id is None else session_pseudonym(session_id, key),
     )
+
+
+async def caller(request: Request, user_id: UserId = None, session_id: SessionId = None) -> Caller:
+    return caller_of(request, user_id, session_id)
 
 
 CalledBy = Annotated[Caller, Depends(caller)]

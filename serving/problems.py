@@ -23,10 +23,19 @@ _RUN_THE_DEMO = (
 logger = logging.getLogger(__name__)
 
 
+class MissingError(Exception):
+    """What was asked about is not, or no longer, here."""
+
+    def __init__(self, status: HTTPStatus, error: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.status, self.error, self.remedy = status, error, remedy
+
+
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """How a route's failures look, for its OpenAPI page."""
     texts = {
-        HTTPStatus.NOT_FOUND: "The catalogue holds no such product.",
+        HTTPStatus.NOT_FOUND: "There is no such thing; the body says what was looked for.",
+        HTTPStatus.GONE: "The release that made the answer is no longer kept.",
         HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is not what it must be; every wrong one is listed.",
         HTTPStatus.SERVICE_UNAVAILABLE: "What is needed to answer is away or busy; the body says what, Retry-After when to ask again.",
         HTTPStatus.UNAUTHORIZED: "No live API key was sent.",
@@ -71,6 +80,10 @@ def install(app: FastAPI) -> None:
         answer = _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "feedback_unavailable", str(error), remedy)
         answer.headers["Retry-After"] = "1"
         return answer
+
+    @app.exception_handler(MissingError)
+    async def _missing(request: Request, error: MissingError) -> Response:
+        return _problem(request, error.status, error.error, str(error), error.remedy)
 
     @app.exception_handler(ForbiddenError)
     async def _forbidden(request: Request, error: ForbiddenError) -> Response:

@@ -8,8 +8,11 @@ import pytest
 
 from ml.contract.errors import ContractError, UnknownItemError
 from ml.contract.events import EventType
+from ml.runtime.candidates import CandidateSettings
+from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.recommend import recommend
-from ml.runtime.requests import HomeRequest, ProductRequest
+from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest
+from ml.runtime.settings import RequestSettings
 from ml.runtime.state import Event, state_of
 from tests import world
 
@@ -108,3 +111,59 @@ def test_an_instant_without_a_time_zone_is_refused(bundle):
 def test_a_limit_out_of_range_is_refused(limit):
     with pytest.raises(ContractError, match=f"between 1 and 100. Received: {limit}"):
         HomeRequest(limit=limit)
+
+
+def with_baskets(bundle, partners: dict[int, list[tuple[int, float]]]):
+    """The same bundle, where some items lay in baskets with others."""
+    old = bundle.sources.bought_together
+    rows, weights = np.full_like(old.rows, -1), np.zeros_like(old.weights)
+    for item, others in partners.items():
+        for place, (other, weight) in enumerate(others):
+            row = bundle.items.row(world.item_id(item))
+            rows[row, place], weights[row, place] = bundle.items.row(world.item_id(other)), weight
+    sources = dataclasses.replace(bundle.sources, bought_together=NeighbourTable(rows, weights))
+    return dataclasses.replace(bundle, sources=sources)
+
+
+def test_what_lay_in_one_basket_comes_before_what_is_alike(bundle):
+    shop = with_baskets(bundle, {2: [(9, 0.5), (3, 0.4), (16, 0.001)]})
+    answer = recommend(shop, BoughtTogetherRequest(item_id=world.item_id(2), limit=6), now=NOW)
+    assert ids(answer)[:3] == [world.item_id(other) for other in (9, 3, 16)]
+    assert [item.score for item in answer.items[:3]] == pytest.approx([1 + share for share in (1.0, 0.8, 0.002)])
+    assert {category(item) for item in ids(answer)[3:]} == {2}
+    assert all(item.score < 1 for item in answer.items[3:])
+
+
+def test_a_cart_adds_up_what_goes_with_each_of_its_items(bundle):
+    shop = with_baskets(bundle, {2: [(9, 0.5), (3, 0.4)], 5: [(3, 0.4)]})
+    answer = recommend(shop, CartRequest(item_ids=(world.item_id(2), world.item_id(5))), now=NOW)
+    shares = {item.item_id: item.sources.get("bought_together") for item in answer.items}
+    assert (shares[world.item_id(3)], shares[world.item_id(9)]) == (1.0, pytest.approx(0.5 / 0.8))
+
+
+def test_my_list_is_ordered_as_the_home_page_would_be(bundle):
+    home = recommend(bundle, HomeRequest(user_id=world.user_id(1), limit=20), now=NOW)
+    mine = recommend(bundle, RankRequest(item_ids=tuple(sorted(ids(home))), user_id=world.user_id(1)), now=NOW)
+    assert [(item.item_id, item.score) for item in mine.items] == [(item.item_id, item.score) for item in home.items]
+
+
+def test_an_item_only_the_caller_named_is_ranked_too_and_says_so(bundle):
+    few = CandidateSettings(two_tower=2, ease=0, item_knn=0, bought_together=0, repurchase=0, popular=1, trending=0)
+    shop = dataclasses.replace(bundle, settings=RequestSettings(candidates=few))
+    everything = tuple(world.item_id(item) for item in range(world.NUM_ITEMS))
+    answer = recommend(shop, RankRequest(item_ids=everything, user_id=world.user_id(1)), now=NOW)
+    assert len(answer.items) == world.NUM_ITEMS - 1
+    assert {item.source for item in answer.items} >= {"two_tower", "request"}
+    assert answer.removed == {SOLD_OUT: ("out_of_stock",)}
+
+
+@pytest.mark.parametrize("kind", [CartRequest, RankRequest])
+def test_a_request_about_no_items_is_refused(kind):
+    with pytest.raises(ContractError, match=r"`item_ids` must name at least one item\. Received: none"):
+        kind(item_ids=())
+
+
+def test_no_request_may_name_more_items_than_can_be_answered():
+    too_many = frozenset(map(str, range(1_001)))
+    with pytest.raises(ContractError, match=r"`exclude` may name at most 1000 items\. Received: 1001"):
+        HomeRequest(exclude=too_many)

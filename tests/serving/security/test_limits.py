@@ -66,7 +66,7 @@ def test_one_request_more_than_can_be_answered_is_503_at_once_and_probes_pass(ho
         assert may_end.wait(20)
         raise RuntimeError("over")
 
-    monkeypatch.setattr("serving.routes.recommendations.recommend", wait)
+    monkeypatch.setattr("serving.lists.recommend", wait)
     app = create_app(ServiceSettings(home=home, max_concurrent=2))
     with TestClient(app, raise_server_exceptions=False) as client, ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(client.get, HOMEPAGE) for _ in range(2)]
