@@ -1,6 +1,6 @@
 """What goes over the wire about what people did."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
@@ -66,12 +66,12 @@ class NewInteraction(BaseModel):
         return self
 
     def instant(self, *, now: datetime) -> datetime:
-        """When it happened, UTC; never after `now`: a clock a little ahead is set back.
+        """When it happened; never after `now`: a clock a little ahead is set back.
 
         Raises:
             ValueError: too far ahead, or too long ago.
         """
-        occurred_at = now if self.occurred_at is None else self.occurred_at.astimezone(UTC)
+        occurred_at = now if self.occurred_at is None else self.occurred_at
         if occurred_at > now + CLOCK_SKEW:
             raise ValueError("occurred_at must not be more than five minutes ahead")
         if occurred_at < now - OLDEST:

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from threading import Condition, Thread
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from ml.contract.errors import FeedbackError, OnlineStoreError
 from ml.runtime.answer import RankedList
 from ml.runtime.bundle import Bundle
@@ -73,7 +75,10 @@ class Visits:
         try:
             visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)))
         except OnlineStoreError:
+            self._is_filled = False  # until it was looked at again: it may come back with nothing in it
             return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
+        if not visit.is_whole:
+            self._is_filled = False
         return KnownVisit(_state(bundle, known, visit, caller.asked_at), () if self._is_filled else (DEGRADED,))
 
     def happened(self, events: Sequence[Interaction]) -> tuple[str, ...]:
@@ -85,7 +90,7 @@ class Visits:
             return (DEGRADED,)
         return ()
 
-    def shown(
+    async def shown(
         self, caller: Caller, answer: RankedList, *, surface: str, trace: Callable[[], Mapping[str, Any]] = dict
     ) -> None:
         """Write a list down and remember its items as shown. Called after the list has gone out, and never fails for want of a database.
@@ -103,11 +108,18 @@ class Visits:
                 items=tuple(ShownItem(i.item_id, i.position, i.source, i.propensity) for i in answer.items),
                 user_id=caller.known_as,
                 session_id=caller.session,
-                trace=trace(),
+                trace=trace,
             )
         )
+        subjects = _subjects(caller)
+        if subjects and self._store.is_local:  # microseconds: less than a thread costs
+            self._remember(subjects, answer, at_us)
+        elif subjects:
+            await run_in_threadpool(self._remember, subjects, answer, at_us)
+
+    def _remember(self, subjects: Sequence[str], answer: RankedList, at_us: int) -> None:
         try:
-            self._store.remember_shown(_subjects(caller), [item.item_id for item in answer.items], at_us=at_us)
+            self._store.remember_shown(subjects, [item.item_id for item in answer.items], at_us=at_us)
         except OnlineStoreError as error:
             logger.debug("Shown items not remembered: %s", error)
 

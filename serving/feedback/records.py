@@ -1,6 +1,6 @@
 """One row of each kind, as the log takes it. People are pseudonyms here, and instants are whole microseconds since 1970, UTC."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,7 +63,7 @@ class ShownList:
     items: tuple[ShownItem, ...]
     user_id: str | None = None
     session_id: str | None = None
-    trace: Mapping[str, Any] = field(default_factory=dict)
-    """What `explain` tells; anything JSON can hold."""
+    trace: Callable[[], Mapping[str, Any]] = dict
+    """Makes what `explain` tells, anything JSON can hold. Called when the list is written: no request waits for it."""
     stages_ms: Mapping[str, float] = field(default_factory=dict)
     """Latency by stage."""

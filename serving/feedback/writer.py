@@ -19,7 +19,8 @@ from serving.feedback.records import Interaction, ShownList
 from serving.feedback.schema import impressions, interactions, requests
 
 MAX_WAITING_EVENTS = 20_000
-MAX_WAITING_LISTS = 10_000
+MAX_WAITING_LISTS = 2_000
+"""Each holds on to what its trace will be made of, tens of kilobytes; this is ten seconds of a busy process."""
 LISTS_AT_ONCE = 200
 """In one commit: events never wait for more than these."""
 LISTS_EVERY_SECONDS = 0.2
@@ -66,6 +67,9 @@ class GroupWriter:
             FeedbackError: too many wait already. Also the future's error: the database refused, and none of them was acknowledged.
         """
         done: Future[list[bool]] = Future()
+        if not events:
+            done.set_result([])
+            return done
         with self._changed:
             if self._closing or self._num_waiting + len(events) > MAX_WAITING_EVENTS:
                 raise FeedbackError(
@@ -216,7 +220,7 @@ def _request_row(shown: ShownList) -> dict[str, Any]:
         "bundle_version": shown.bundle_version,
         "shown_at_us": shown.shown_at_us,
         "stages_ms": json.dumps(dict(shown.stages_ms), separators=(",", ":")),
-        "trace": json.dumps(shown.trace, separators=(",", ":")),
+        "trace": json.dumps(shown.trace(), separators=(",", ":")),
     }
 
 

@@ -24,6 +24,8 @@ class _Memory:
 class EmbeddedStore:
     """Bounded in visitors, and in what it keeps of each."""
 
+    is_local = True
+
     def __init__(self, *, max_subjects: int = MAX_SUBJECTS) -> None:
         self._max_subjects = max_subjects
         self._memories: OrderedDict[str, _Memory] = OrderedDict()

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 class RedisStore:
     """Two sorted sets for each subject, by time: members are events, or item ids. Every method is one round trip."""
 
+    is_local = False
+
     def __init__(self, url: str) -> None:
         from redis import Redis
         from redis.backoff import NoBackoff
@@ -71,6 +73,7 @@ class RedisStore:
     def read(self, subjects: Sequence[str], *, known_since_us: int) -> Visit:
         def work() -> list[Any]:
             pipeline = self._redis.pipeline(transaction=False)
+            pipeline.get(_FILLED)  # gone when Redis was started anew, with everything else
             for subject in subjects:
                 pipeline.zrange(_events_key(subject), known_since_us, "+inf", byscore=True)
                 pipeline.zrange(_shown_key(subject), 0, -1, withscores=True)
@@ -78,13 +81,13 @@ class RedisStore:
 
         if not subjects:
             return Visit()
-        answers = self._ask(work)
+        filled, *answers = self._ask(work)
         events = dict(_unpacked(member) for members in answers[::2] for member in members)
         shown: dict[str, datetime] = {}
         for item_id, at_us in (pair for pairs in answers[1::2] for pair in pairs):
             at = instant_of(int(at_us))
             shown[item_id] = max(at, shown.get(item_id, at))
-        return Visit(tuple(events.values()), shown)
+        return Visit(tuple(events.values()), shown, is_whole=filled is not None)
 
     def filled_since(self) -> int | None:
         since = self._ask(lambda: self._redis.get(_FILLED))

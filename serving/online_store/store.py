@@ -21,6 +21,8 @@ class Visit:
     events: tuple[Event, ...] = ()
     shown: Mapping[str, datetime] = field(default_factory=dict)
     """When an item was last shown, by item id."""
+    is_whole: bool = field(default=True, compare=False)
+    """False when the store began anew and is not filled yet."""
 
 
 class OnlineStore(Protocol):
@@ -28,6 +30,9 @@ class OnlineStore(Protocol):
 
     Each method may raise `OnlineStoreError`, at once or within tens of milliseconds.
     """
+
+    is_local: bool
+    """In this process: nothing waits for a network."""
 
     def append(self, events: Sequence[Interaction]) -> None:
         """Remember events, each under its user and its session. The same event again changes nothing."""

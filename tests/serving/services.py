@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
 
-SECONDS_TO_START = 30
+SECONDS_TO_START = 60
 
 
 def free_port() -> int:
@@ -37,7 +38,7 @@ class Server:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         deadline = time.monotonic() + SECONDS_TO_START
         while True:
             try:
@@ -68,10 +69,14 @@ class Server:
             self.kill()
 
     def _send(self, number: int) -> None:
-        # The whole group: PostgreSQL answers by child processes.
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+        """To the server and its children: PostgreSQL answers by one for each connection, in sessions of their own."""
+        if self._process is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self._process.pid)
+            for process in [server, *server.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
 
 @contextmanager

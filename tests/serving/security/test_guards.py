@@ -67,10 +67,6 @@ def test_the_walk_finds_a_route_without_a_guard():
     assert ("GET", "/api/v1/backdoor", []) in walked(app)
 
 
-def with_key(client: TestClient, secret: str | None) -> dict[str, str]:
-    return {"Authorization": "" if secret is None else f"Bearer {secret}"}
-
-
 def request_to(method: str, path: str) -> tuple[str, str]:
     return method, path.replace("{item_id:path}", "i001")
 

@@ -24,9 +24,9 @@ def status_of(app, key=None, *, messages=(), **scope):
     sent, waiting = [], list(messages)
 
     async def receive():
-        if waiting:
-            return waiting.pop(0)
-        await asyncio.sleep(3600)
+        if not waiting:
+            await asyncio.sleep(3600)
+        return waiting.pop(0)
 
     async def send(message):
         sent.append(message)
