@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from pydantic import ValidationError
 
 from ml.contract.errors import AisleError
+from ml.contract.files import DEVELOPMENT_API_KEY
 from orchestration.settings import PlatformSettings, utc_now
 from orchestration.terminal import Terminal, output_kept_in
 
@@ -74,6 +75,7 @@ def dev(_chosen: argparse.Namespace, terminal: Terminal) -> int:
     remember(settings, now=utc_now())
     for name, address in ports.addresses().items():
         terminal.say(f"{name:<8} {address}")
+    terminal.say(f"{'API key':<8} in {settings.home / DEVELOPMENT_API_KEY}, made when the service starts")
     terminal.say("Ctrl-C stops all of them.\n")
     return supervise(programs(settings, ports), say=terminal.say)
 

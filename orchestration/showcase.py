@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import quote
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import dagster as dg
 
 from ml.contract.errors import PlatformError
+from ml.contract.files import DEVELOPMENT_API_KEY
 from ml.evaluation.report import OURS, EvaluationReport
 from orchestration.progress import Say
 from orchestration.resources import artifacts_of, warehouse_of
@@ -69,9 +71,13 @@ class Service:
     """A service that answers."""
 
     address: str
+    key_file: Path
 
     def ask(self, path: str) -> dict[str, Any]:
-        with urlopen(f"{self.address}{path}", timeout=10) as answer:
+        # The service has made its development key by the time it answers; probes need none.
+        key = self.key_file.read_text() if self.key_file.exists() else ""
+        request = Request(f"{self.address}{path}", headers={"Authorization": f"Bearer {key}"})
+        with urlopen(request, timeout=10) as answer:
             asked: dict[str, Any] = json.load(answer)
             return asked
 
@@ -137,10 +143,18 @@ def running_service(settings: PlatformSettings) -> Iterator[Service]:
     port = free_port()
     log = settings.home / "logs" / "service.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "AISLE_HOME": str(settings.home), "AISLE_SERVICE_PORT": str(port)}
+    # What is only shown here was shown to nobody: a log of its own that goes with it, and no visits from elsewhere.
+    scratch = TemporaryDirectory(prefix="aisle-")
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "AISLE_REDIS_URL"},
+        "AISLE_HOME": str(settings.home),
+        "AISLE_SERVICE_PORT": str(port),
+        "AISLE_ENVIRONMENT": "development",
+        "AISLE_FEEDBACK_URL": f"sqlite:///{scratch.name}/feedback.db",
+    }
     if remote := settings.in_bucket("releases"):
         environment.setdefault("AISLE_RELEASES", remote)
-    with log.open("w") as output:
+    with scratch, log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "serving"],
             cwd=ROOT,
@@ -150,7 +164,7 @@ def running_service(settings: PlatformSettings) -> Iterator[Service]:
             stderr=output,
         )
         try:
-            service = Service(f"http://127.0.0.1:{port}")
+            service = Service(f"http://127.0.0.1:{port}", settings.home / DEVELOPMENT_API_KEY)
             _wait_until_ready(service, process, log)
             yield service
         finally:

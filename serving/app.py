@@ -2,23 +2,36 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
 
+from ml.contract.errors import ReleaseError
 from serving import problems
+from serving.archive import Archive
+from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle
+from serving.online_store import EmbeddedStore, OnlineStore
 from serving.release_mirror import ReleaseMirror
-from serving.request_id import RequestIds
-from serving.routes import health, model, recommendations
+from serving.request_id import HEADER, RequestIds
+from serving.routes import analytics, explain, health, interactions, model, rank, recommendations
+from serving.security.gate import PAGES, PROBES, KeyGate
+from serving.security.headers import SecurityHeaders
+from serving.security.keys import ApiKey, key_ring
+from serving.security.limits import BodyLimit, ConcurrencyLimit, RateLimit
 from serving.settings import ServiceSettings
+from serving.visits import Visits, bundle_cut
 
 _DESCRIPTION = """
-Lists for a shop's pages, from one verified release bundle.
+Lists for a shop's pages, from one verified release bundle, and from what the visitor did a moment ago.
 
 Every answer names the `bundle_version` that made it, and for every item the `source` that proposed it. Whatever was skipped is named in `degraded`.
 A newly promoted release takes over without a restart. Every failure has the same body: `error`, `message`, `remedy`, `request_id`.
+
+Every path but the probes needs an API key: `Authorization: Bearer <key>`.
 """
 
 
@@ -28,10 +41,17 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        live: LiveBundle = app.state.live
-        await run_in_threadpool(live.start)
+        state = app.state
+        state.keys = await run_in_threadpool(key_ring, settings)
+        state.feedback = await run_in_threadpool(
+            FeedbackLog.open, settings.feedback_address, default=settings.feedback_path
+        )
+        state.visits = Visits(state.feedback, _online_store(settings), cut_at=lambda: _live_cut(state.live))
+        await run_in_threadpool(state.live.start)
+        await run_in_threadpool(state.visits.start)
         yield
-        await run_in_threadpool(live.stop)
+        for part in (state.live.stop, state.visits.stop, state.feedback.close):
+            await run_in_threadpool(part)
 
     app = FastAPI(
         title="Aisle",
@@ -40,11 +60,13 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
     )
+    app.state.settings = settings
     app.state.live = _live_bundle(settings)
+    app.state.archive = Archive(settings.releases_folder)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
-    app.add_middleware(RequestIds)
+    _guard(app, settings)
     problems.install(app)
-    for routes in (recommendations, model, health):
+    for routes in (recommendations, rank, explain, interactions, analytics, model, health):
         app.include_router(routes.router)
     return app
 
@@ -54,6 +76,45 @@ def _live_bundle(settings: ServiceSettings) -> LiveBundle:
     remote = settings.releases_remote
     mirror = ReleaseMirror(remote, folder, pin=pin, poll_seconds=poll_seconds) if remote else None
     return LiveBundle(folder, pin=pin, poll_seconds=poll_seconds, mirror=mirror)
+
+
+def _guard(app: FastAPI, settings: ServiceSettings) -> None:
+    """What stands before every route; the last one added is the first to see a request."""
+
+    def find(presented: str) -> ApiKey | None:
+        key: ApiKey | None = app.state.keys.find(presented)
+        return key
+
+    app.add_middleware(ConcurrencyLimit, at_once=settings.max_concurrent)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RateLimit, per_second=settings.rate_per_second, burst=settings.rate_burst)
+    app.add_middleware(KeyGate, find=find, open_paths=PROBES | (PAGES if settings.public_docs else frozenset()))
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", HEADER],
+            expose_headers=[HEADER, "Retry-After"],
+            max_age=3600,
+        )
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestIds)
+
+
+def _online_store(settings: ServiceSettings) -> OnlineStore:
+    if settings.redis_address is None:
+        return EmbeddedStore()
+    from serving.online_store.redis_store import RedisStore
+
+    return RedisStore(settings.redis_address)
+
+
+def _live_cut(live: LiveBundle) -> datetime | None:
+    try:
+        return bundle_cut(live.release.bundle)
+    except ReleaseError:
+        return None
 
 
 def _version() -> str:

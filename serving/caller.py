@@ -17,6 +17,15 @@ UserId = Annotated[
         examples=["17850"],
     ),
 ]
+SessionId = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=256,
+        description="The shop's own id of the visit. What was done in it goes into the list, also when nobody is logged in.",
+        examples=["s-7f3a"],
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -30,11 +39,29 @@ class Caller:
     """The pseudonym a bundle knows the user by."""
     asked_at: datetime
     """UTC."""
+    session: str | None = None
+    """The pseudonym of the visit."""
 
 
-async def caller(request: Request, user_id: UserId = None) -> Caller:
-    known_as = None if user_id is None else pseudonym(user_id, request.app.state.pseudonym_key)
-    return Caller(request.state.request_id, user_id, known_as, datetime.now(UTC))
+def session_pseudonym(session_id: str, key: str) -> str:
+    """Keyed hash of a session id; never that of a user with the same id."""
+    return pseudonym(f"session:{session_id}", key)
+
+
+def caller_of(request: Request, user_id: str | None, session_id: str | None) -> Caller:
+    """Whom a body or a query names."""
+    key = request.app.state.pseudonym_key
+    return Caller(
+        request_id=request.state.request_id,
+        user_id=user_id,
+        known_as=None if user_id is None else pseudonym(user_id, key),
+        asked_at=datetime.now(UTC),
+        session=None if session_id is None else session_pseudonym(session_id, key),
+    )
+
+
+async def caller(request: Request, user_id: UserId = None, session_id: SessionId = None) -> Caller:
+    return caller_of(request, user_id, session_id)
 
 
 CalledBy = Annotated[Caller, Depends(caller)]

@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 
 from ml.runtime.requests import MAX_LIMIT
+from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle, LiveRelease
+from serving.visits import Visits
 
 ItemId = Annotated[str, Path(min_length=1, max_length=256, description="The shop's own id.", examples=["85123A"])]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])]
@@ -22,5 +24,17 @@ async def live_release(live: Annotated[LiveBundle, Depends(live_bundle)]) -> Liv
     return live.release
 
 
+async def feedback_log(request: Request) -> FeedbackLog:
+    log: FeedbackLog = request.app.state.feedback
+    return log
+
+
+async def visits(request: Request) -> Visits:
+    known: Visits = request.app.state.visits
+    return known
+
+
 Live = Annotated[LiveBundle, Depends(live_bundle)]
 Release = Annotated[LiveRelease, Depends(live_release)]
+Feedback = Annotated[FeedbackLog, Depends(feedback_log)]
+VisitsOf = Annotated[Visits, Depends(visits)]

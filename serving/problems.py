@@ -9,9 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ml.contract.errors import ContractError, ReleaseError, UnknownItemError
+from ml.contract.errors import ContractError, FeedbackError, ReleaseError, UnknownItemError
 from serving.request_id import HEADER
 from serving.schemas import Detail, Problem
+from serving.security.guards import ForbiddenError
 
 RETRY_AFTER_SECONDS = 5
 _READ_THE_DOCS = "Correct the request; /docs describes every parameter."
@@ -22,14 +23,31 @@ _RUN_THE_DEMO = (
 logger = logging.getLogger(__name__)
 
 
+class MissingError(Exception):
+    """What was asked about is not, or no longer, here."""
+
+    def __init__(self, status: HTTPStatus, error: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.status, self.error, self.remedy = status, error, remedy
+
+
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """How a route's failures look, for its OpenAPI page."""
     texts = {
-        HTTPStatus.NOT_FOUND: "The catalogue holds no such product.",
+        HTTPStatus.NOT_FOUND: "There is no such thing; the body says what was looked for.",
+        HTTPStatus.GONE: "The release that made the answer is no longer kept.",
         HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is not what it must be; every wrong one is listed.",
-        HTTPStatus.SERVICE_UNAVAILABLE: "No release bundle is open; the body says what to run.",
+        HTTPStatus.SERVICE_UNAVAILABLE: "What is needed to answer is away or busy; the body says what, Retry-After when to ask again.",
+        HTTPStatus.UNAUTHORIZED: "No live API key was sent.",
+        HTTPStatus.FORBIDDEN: "The key lacks the scope this needs.",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than allowed.",
+        HTTPStatus.TOO_MANY_REQUESTS: "The key asks too often; Retry-After says when to ask again.",
     }
     return {status.value: {"model": Problem, "description": texts[status]} for status in statuses}
+
+
+GUARDED = responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""How every route behind the gate may refuse."""
 
 
 def install(app: FastAPI) -> None:
@@ -56,6 +74,22 @@ def install(app: FastAPI) -> None:
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return answer
 
+    @app.exception_handler(FeedbackError)
+    async def _no_feedback(request: Request, error: FeedbackError) -> Response:
+        remedy = "Send the same request again: an event with the same event_id counts once."
+        answer = _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "feedback_unavailable", str(error), remedy)
+        answer.headers["Retry-After"] = "1"
+        return answer
+
+    @app.exception_handler(MissingError)
+    async def _missing(request: Request, error: MissingError) -> Response:
+        return _problem(request, error.status, error.error, str(error), error.remedy)
+
+    @app.exception_handler(ForbiddenError)
+    async def _forbidden(request: Request, error: ForbiddenError) -> Response:
+        remedy = "Use a key that has it; `python -m serving.security new-key` makes one."
+        return _problem(request, HTTPStatus.FORBIDDEN, "forbidden", str(error), remedy)
+
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
@@ -76,7 +110,13 @@ def install(app: FastAPI) -> None:
 def _problem(
     request: Request, status: HTTPStatus, error: str, message: str, remedy: str, details: tuple[Detail, ...] = ()
 ) -> Response:
-    request_id = request.state.request_id
+    return problem(request.state.request_id, status, error, message, remedy, details)
+
+
+def problem(
+    request_id: str, status: HTTPStatus, error: str, message: str, remedy: str, details: tuple[Detail, ...] = ()
+) -> Response:
+    """The answer to a request that is refused."""
     body = Problem(error=error, message=message, remedy=remedy, details=details, request_id=request_id)
     # Set here as well as by the middleware, which a defect's answer does not pass through.
     return Response(body.model_dump_json(), status, {HEADER: request_id}, "application/json")

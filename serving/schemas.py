@@ -5,8 +5,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml.runtime.answer import RankedItem, RankedList
 from ml.runtime.bundle import Bundle
-from ml.runtime.requests import RankedItem, RankedList
+from ml.runtime.requests import BoughtTogetherRequest, ProductRequest
 from serving.caller import Caller
 from serving.live_bundle import LiveRelease, Refusal
 from serving.release_mirror import MirrorState
@@ -33,6 +34,12 @@ class Recommendation(_Answer):
         description="Everything that proposed the item, each with its share of that source's best score.",
         examples=[{"repurchase": 1.0, "two_tower": 0.83}],
     )
+    propensity: float = Field(
+        gt=0,
+        le=1,
+        description="Probability that this place held this item; 1 unless exploration is on.",
+        examples=[1.0],
+    )
 
     @classmethod
     def of(cls, item: RankedItem, bundle: Bundle) -> Self:
@@ -47,15 +54,17 @@ class Recommendation(_Answer):
             position=item.position,
             source=item.source,
             sources=dict(item.sources),
+            propensity=item.propensity,
         )
 
 
 class Context(_Answer):
     """What the list was made for."""
 
-    surface: Literal["homepage", "product"]
+    surface: Literal["homepage", "product", "cart", "bought_together", "rank"]
     personalised: bool = Field(
-        description="Whether what this user did went into the list. False for a stranger (who gets the popular list) and on a product page.",
+        description="Whether what this user or session did made the order. False for a stranger (who gets the popular list) and where the "
+        "list is about items: a product, a cart.",
         examples=[True],
     )
     product_id: str | None = Field(default=None, description="The item whose page it is.", examples=[None])
@@ -81,18 +90,43 @@ class RecommendationList(_Answer):
     )
 
     @classmethod
-    def of(cls, answer: RankedList, bundle: Bundle, caller: Caller, *, item_id: str | None = None) -> Self:
+    def of(cls, answer: RankedList, bundle: Bundle, caller: Caller) -> Self:
+        request = answer.made_from.request
         return cls(
             request_id=caller.request_id,
             user_id=caller.user_id,
             generated_at=caller.asked_at,
             recommendations=tuple(Recommendation.of(item, bundle) for item in answer.items),
             context=Context(
-                surface="product" if item_id else "homepage", personalised=answer.personalised, product_id=item_id
+                surface=request.surface,
+                personalised=answer.personalised,
+                product_id=request.item_id if isinstance(request, (ProductRequest, BoughtTogetherRequest)) else None,
             ),
             bundle_version=answer.bundle_version,
             degraded=answer.degraded,
         )
+
+
+class RemovedItem(_Answer):
+    """An item the caller named and the rules forbid."""
+
+    product_id: str = Field(examples=["22423"])
+    rules: tuple[str, ...] = Field(
+        description="out_of_stock, hidden, other_region, excluded, purchased, in_cart, recently_shown; `unknown` for what the catalogue "
+        "does not hold.",
+        examples=[["out_of_stock"]],
+    )
+
+
+class RankedItems(RecommendationList):
+    """The caller's items, best first, and what the rules took out."""
+
+    removed: tuple[RemovedItem, ...] = Field(description="In the order they were named.")
+
+    @classmethod
+    def of(cls, answer: RankedList, bundle: Bundle, caller: Caller) -> Self:
+        removed = tuple(RemovedItem(product_id=item_id, rules=rules) for item_id, rules in answer.removed.items())
+        return cls(**dict(RecommendationList.of(answer, bundle, caller)), removed=removed)
 
 
 class Alive(_Answer):

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml.contract.files import DEVELOPMENT_API_KEY
 from ml.features.pseudonym import DEVELOPMENT_KEY
 from ml.storage.objects import is_remote
 
@@ -43,6 +44,32 @@ class ServiceSettings(BaseSettings):
         min_length=8,
         description="Key of the hash that replaces user ids; must be the one the warehouse was built with.",
     )
+    feedback_url: SecretStr | None = Field(
+        default=None,
+        description="Database of the feedback log, `postgresql://...`; unset is the SQLite file `feedback.db` in the home.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis for the state of visits, `redis://...`; unset keeps it in this process, which is right for one process only.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="Hashes of the API keys; unset is `api_keys.json` in the home."
+    )
+    rate_per_second: float = Field(
+        default=500.0, gt=0, le=1e6, description="Requests a key may make per second, on average, at each process."
+    )
+    rate_burst: int = Field(default=1000, ge=1, le=1_000_000, description="Requests a key may make at once.")
+    max_concurrent: int = Field(
+        default=128, ge=1, le=10_000, description="Requests answered at once; one more is refused with 503 at once."
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576, ge=1024, le=64 * 1_048_576, description="Bytes a request's body may have."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Web pages that may call from a browser, a JSON list of origins; empty: none.",
+    )
+    public_docs: bool = Field(default=True, description="Whether `/docs` and `/openapi.json` need no key.")
     service_host: str = Field(default="127.0.0.1", description="Address to listen on.")
     service_port: int = Field(default=8000, ge=1, le=65_535, description="Port to listen on.")
 
@@ -62,6 +89,26 @@ class ServiceSettings(BaseSettings):
         if releases and "://" in releases and not is_remote(releases):
             raise ValueError(f"AISLE_RELEASES must be a folder or gs://<bucket>/<prefix>. Received: {releases}.")
         return releases
+
+    @property
+    def api_keys_path(self) -> Path:
+        return self.api_keys_file or self.home / "api_keys.json"
+
+    @property
+    def development_key_path(self) -> Path:
+        return self.home / DEVELOPMENT_API_KEY
+
+    @property
+    def feedback_path(self) -> Path:
+        return self.home / "feedback.db"
+
+    @property
+    def feedback_address(self) -> str | None:
+        return self.feedback_url.get_secret_value() if self.feedback_url else None
+
+    @property
+    def redis_address(self) -> str | None:
+        return self.redis_url.get_secret_value() if self.redis_url else None
 
     @model_validator(mode="after")
     def _no_development_secret_in_production(self) -> Self:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOCK = ".lock"
+DEVELOPMENT_API_KEY = "development_api_key"
+"""File of a home: the key a service in development makes for whoever can read its home."""
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -31,6 +31,7 @@ class BundleFacts(BaseModel):
     created_at: datetime
     code_version: str
     dagster_run_id: str | None = None
+    recipe: str | None = Field(default=None, description="Name of the recipe the models were trained by.")
     models_of: str | None = Field(
         default=None, description="Version whose models these are, when only the tables were made anew."
     )
@@ -122,5 +123,7 @@ def file_entry(path: Path) -> FileEntry:
 
 
 def _version(facts: BundleFacts, files: dict[str, FileEntry]) -> str:
-    said = {"facts": facts.model_dump(mode="json"), "files": {name: files[name].model_dump() for name in sorted(files)}}
+    # A bundle of before there was a recipe's name keeps its version.
+    described = facts.model_dump(mode="json", exclude={"recipe"} if facts.recipe is None else None)
+    said = {"facts": described, "files": {name: files[name].model_dump() for name in sorted(files)}}
     return f"{facts.cut_at:%Y-%m-%d}-{sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]}"

@@ -37,6 +37,15 @@ class History:
             np.concatenate([self.quantity, later.quantity]),
         )
 
+    def taken(self, positions: Seconds) -> Self:
+        """The events at `positions [n]`, in that order."""
+        return type(self)(
+            self.item_rows[positions],
+            self.event_codes[positions],
+            self.occurred_at[positions],
+            self.quantity[positions],
+        )
+
 
 @dataclass(frozen=True)
 class Histories:

@@ -19,6 +19,8 @@ from ml.runtime.sparse_scores import SparseScores
 
 SOURCES = ("two_tower", "ease", "item_knn", "bought_together", "repurchase", "popular", "trending")
 
+NO_ROWS: Rows = np.empty(0, np.int32)
+
 WEIGHT_OF_CODE = np.array([EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES], np.float32)
 
 
@@ -127,6 +129,7 @@ def home_candidates(
     vectors: Floats,
     allowed: NDArray[np.bool_],
     settings: CandidateSettings,
+    named: Rows = NO_ROWS,
 ) -> Candidates:
     """Candidates for one user.
 
@@ -134,6 +137,7 @@ def home_candidates(
         query: `[dimension]`, the query tower's vector.
         vectors: `[num_items, dimension]`, what the index was built from.
         allowed: `[num_items]`.
+        named: candidates whether a source proposes them or not.
     """
     interest = Interest.of(history, at=at, decay_days=settings.interest_decay_days)
     recent = history.occurred_at >= at - settings.session_days * SECONDS_PER_DAY
@@ -144,12 +148,14 @@ def home_candidates(
         "bought_together": tables.bought_together.scores(session.rows, session.strengths),
         "repurchase": SparseScores(interest.rows, interest.strengths),
     }
-    nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else np.empty(0, np.int32)
-    return _joined(scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings)
+    nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else NO_ROWS
+    return _joined(
+        scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings, named=named
+    )
 
 
-def product_candidates(
-    item_row: int,
+def related_candidates(
+    item_rows: Rows,
     *,
     tables: SourceTables,
     index: Index,
@@ -157,13 +163,12 @@ def product_candidates(
     allowed: NDArray[np.bool_],
     settings: CandidateSettings,
 ) -> Candidates:
-    """Candidates for the page of one item: its neighbours in every table and in vector space."""
-    item, whole = np.array([item_row], np.int32), np.ones(1, np.float32)
-    scored = {name: getattr(tables, name).scores(item, whole) for name in _NEIGHBOURS}
-    nearest = index.search(vectors[item], settings.two_tower)[0][0] if settings.two_tower else np.empty(0, np.int32)
-    return _joined(
-        scored, nearest, vectors[item_row], tables.popularity, vectors=vectors, allowed=allowed, settings=settings
-    )
+    """Candidates that go with some items: their neighbours in every table, and what is nearest to their mean vector."""
+    whole = np.ones(len(item_rows), np.float32)
+    scored = {name: getattr(tables, name).scores(item_rows, whole) for name in _NEIGHBOURS}
+    query = vectors[item_rows].mean(axis=0)
+    nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else NO_ROWS
+    return _joined(scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings)
 
 
 def _joined(
@@ -175,12 +180,13 @@ def _joined(
     vectors: Floats,
     allowed: NDArray[np.bool_],
     settings: CandidateSettings,
+    named: Rows = NO_ROWS,
 ) -> Candidates:
     proposals = {name: scores.top(getattr(settings, name)) for name, scores in scored.items()}
     proposals["two_tower"] = nearest
     proposals["popular"] = popularity.first(settings.popular, allowed)
     proposals["trending"] = popularity.trending_order[: settings.trending]
-    rows = np.unique(np.concatenate(list(proposals.values())))
+    rows = np.unique(np.concatenate([*proposals.values(), named]))
     rows = rows[allowed[rows]].astype(np.int32)
     dense = {
         "two_tower": vectors[rows] @ query,

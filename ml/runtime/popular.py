@@ -43,6 +43,10 @@ class Popularity:
                 return found[:k]
             size *= 8
 
+    def ordered(self, allowed: NDArray[np.bool_]) -> Rows:
+        """All allowed items, the most popular first."""
+        return self.order[allowed[self.order]]
+
     def save(self, path: Path) -> None:
         np.savez(path, recent=self.recent, all_time=self.all_time, trending=self.trending)
 

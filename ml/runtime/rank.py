@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml.contract.errors import BundleError
 from ml.contract.types import Floats
@@ -38,6 +39,10 @@ class Ranker:
         """`[n, len(FEATURES)] -> [n]`, higher is better. One thread: LightGBM's default pool costs 900 us a call."""
         return np.asarray(self._booster.predict(features, num_threads=1), np.float32)
 
+    def contributions(self, features: Floats) -> NDArray[np.float64]:
+        """What each feature adds to each score (TreeSHAP), and last what is added to all `[n, len(FEATURES) + 1]`; rows sum to the scores."""
+        return np.asarray(self._booster.predict(features, pred_contrib=True, num_threads=1), np.float64)
+
     def importances(self) -> dict[str, float]:
         """Total gain per feature, as shares."""
         gains = self._booster.feature_importance("gain")
@@ -57,3 +62,13 @@ def blended(candidates: Candidates) -> Floats:
     """Weighted sum of the sources' shares `[num_candidates]`."""
     weights = np.array([BLEND.get(source, 0.0) for source in SOURCES], np.float32)
     return candidates.shares @ weights
+
+
+def together_first(candidates: Candidates) -> Floats:
+    """What lay in one basket before what did not `[num_candidates]`: 1 + its share of the strongest, else the blend.
+
+    The blend of an item that lay in no basket with it stays below 1: its weights without `bought_together` sum to 0.82.
+    """
+    shares = candidates.shares
+    together = shares[:, SOURCES.index("bought_together")]
+    return np.where(together > 0, 1.0 + together, blended(candidates)).astype(np.float32)

@@ -1,6 +1,8 @@
 """The one request path: candidates from every source, enriched, ranked, ruled. Called by the service and by the judge."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,46 +10,226 @@ from numpy.typing import NDArray
 from ml.contract.errors import ContractError
 from ml.contract.types import Floats, Rows
 from ml.features.history import History
+from ml.runtime.allowed import UNKNOWN, Allowed, allowed_items
+from ml.runtime.answer import Inputs, RankedItem, RankedList
 from ml.runtime.bundle import Bundle
-from ml.runtime.candidates import SOURCES, Candidates, home_candidates, product_candidates
+from ml.runtime.candidates import NO_ROWS, SOURCES, Candidates, home_candidates, related_candidates
 from ml.runtime.enrich import features_of
-from ml.runtime.rank import blended
-from ml.runtime.requests import MAX_LIMIT, HomeRequest, ProductRequest, RankedItem, RankedList, Request
-from ml.runtime.rules import allowed_items, limited_per_category
+from ml.runtime.exploration import Exploration, explored
+from ml.runtime.places import Spread, placed
+from ml.runtime.rank import blended, together_first
+from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest, Request
+from ml.runtime.rules import boosts
+from ml.runtime.state import OnlineState
 from ml.runtime.users import KnownUser
 
 
-def recommend(bundle: Bundle, request: Request, *, state: History | None = None, now: datetime) -> RankedList:
-    """A list for one request.
+def recommend(
+    bundle: Bundle, request: Request, *, state: OnlineState | None = None, now: datetime, seed: int | None = None
+) -> RankedList:
+    """A list for one request. The same arguments give the same list.
 
     Args:
-        state: what the user did, newest last; the bundle's own record of them when None.
+        state: what is known of the user or session; the bundle's own record of the user when None.
         now: the instant of the request, with a time zone.
+        seed: of exploration, where the bundle's settings have a share for it; without one nothing is left to chance.
 
     Raises:
-        UnknownItemError: a product page of an item outside the catalogue.
-        ContractError: `now` has no time zone.
+        UnknownItemError: the page of an item outside the catalogue.
+        ContractError: `now` has no time zone, or the state is of another bundle.
     """
     if now.tzinfo is None:
         raise ContractError(f"`now` must carry a time zone. Received: {now.isoformat()}. Use datetime.now(UTC).")
-    at = int(now.timestamp())
-    if isinstance(request, ProductRequest):
-        return _product_list(bundle, request)
-    user = bundle.users.of(request.user_id)
-    history = user.history if state is None else state
+    if state is None:
+        state = OnlineState.of_record(bundle, bundle.users.of(request.user_id))
+    return worked_out(bundle, Inputs(request, state, now, seed)).answer()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates with their scores, by ascending row."""
+
+    candidates: Candidates
+    scores: Floats
+    """`[num_candidates]` of the ranker, or of a blend of the sources' shares."""
+    features: Floats | None = None
+    """`[num_candidates, len(FEATURES)]` that the ranker saw; None where a blend made the scores."""
+    personalised: bool = False
+    degraded: tuple[str, ...] = ()
+
+    @classmethod
+    def nothing(cls) -> "Scored":
+        """Of a stranger without a session: what is popular fills the list."""
+        no_scores = np.empty((0, len(SOURCES)), np.float32)
+        return cls(Candidates(NO_ROWS, no_scores, no_scores > 0), np.empty(0, np.float32))
+
+    def boosted(self, factors: Floats | None) -> Floats:
+        """Scores times factors of at least 1, so that no favour ever lowers one.
+
+        A blend is positive and is multiplied as it is. The ranker's score is a log-odds: exp(score) is the item's strength
+        in the pairwise model it was trained with, so the strength is multiplied and log(factor) is added.
+        """
+        if factors is None:
+            return self.scores
+        return self.scores * factors if self.features is None else self.scores + np.log(factors)
+
+
+@dataclass(frozen=True)
+class Workings:
+    """The steps to one answer: `recommend` hands out the last, an explanation looks into all."""
+
+    bundle: Bundle
+    inputs: Inputs
+    allowed: Allowed
+    scored: Scored
+    boosts: Floats | None
+    """`[num_candidates]` factors, None when nothing is boosted."""
+    scores: Floats
+    """`[num_candidates]` with boosts."""
+    ranked: Rows
+    """Items that may be shown, by score; equal scores by row, since caches and snapshots rely on a stable order."""
+    planned: Rows
+    """The list without chance."""
+    shown: Rows
+    """The list."""
+    exploration: Exploration
+
+    def answer(self) -> RankedList:
+        places = enumerate(zip(self.shown.tolist(), self.exploration.propensities, strict=True), start=1)
+        return RankedList(
+            items=tuple(self._item(row, position, propensity) for position, (row, propensity) in places),
+            bundle_version=self.bundle.version,
+            personalised=self.scored.personalised,
+            made_from=self.inputs,
+            degraded=self.scored.degraded,
+            removed=self._removed(),
+        )
+
+    def candidate(self, row: int) -> int | None:
+        """Position of an item among the candidates, None when it is none."""
+        rows = self.scored.candidates.rows
+        position = int(np.searchsorted(rows, row)) if len(rows) else 0
+        return position if position < len(rows) and rows[position] == row else None
+
+    def heard(self, candidate: int) -> dict[str, float]:
+        """The sources that proposed a candidate, each with its share of that source's best."""
+        proposed = np.flatnonzero(self.scored.candidates.proposed[candidate]).tolist()
+        return {SOURCES[source]: round(float(self._shares[candidate, source]), 4) for source in proposed}
+
+    def reasons(self, item_id: str) -> tuple[str, ...]:
+        """The rules that keep an item out of the list; empty for an allowed one."""
+        row = self.bundle.items.vocabulary.row(item_id)
+        return self.allowed.reasons(row) if row >= 0 else (UNKNOWN,)
+
+    @cached_property
+    def _shares(self) -> Floats:
+        return self.scored.candidates.shares
+
+    def _item(self, row: int, position: int, propensity: float) -> RankedItem:
+        item_id, candidate = self.bundle.items.vocabulary.id(row), self.candidate(row)
+        if candidate is None:  # a popular item completes the list; scored 0, because nothing else speaks for it
+            return RankedItem(item_id, row, 0.0, position, "popular", {"popular": 1.0}, propensity)
+        heard = self.heard(candidate)
+        loudest = max(heard, key=heard.__getitem__, default="request")
+        return RankedItem(item_id, row, float(self.scores[candidate]), position, loudest, heard, propensity)
+
+    def _removed(self) -> dict[str, tuple[str, ...]]:
+        request = self.inputs.request
+        if not isinstance(request, RankRequest):
+            return {}
+        reasons = {item_id: self.reasons(item_id) for item_id in request.item_ids}
+        return {item_id: rules for item_id, rules in reasons.items() if rules}
+
+
+def worked_out(bundle: Bundle, inputs: Inputs) -> Workings:
+    """Every step to an answer.
+
+    Raises:
+        ContractError: the state is of another bundle.
+    """
+    request, settings = inputs.request, bundle.settings
+    if inputs.state.bundle_version != bundle.version:
+        raise ContractError(
+            f"The state must be of bundle {bundle.version}. Received: one of {inputs.state.bundle_version}. "
+            "Build it with `state_of` of the bundle that answers."
+        )
+    allowed = allowed_items(bundle.items, settings.rules, request, inputs.state, now=inputs.now)
+    scored = _scored(bundle, inputs, allowed.mask)
+    factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at)
+    scores = scored.boosted(factors)
+    listed = allowed.listed
+    ranked = scored.candidates.rows[np.lexsort((scored.candidates.rows, -scores))]
+    ranked = ranked[listed[ranked]]
+    chance = settings.exploration if inputs.seed is not None and settings.exploration.share else None
+    reach = request.limit + (chance.pool if chance else 0)
+    rows = placed(bundle, ranked, listed, reach=reach, at=inputs.at)
+    planned, pool = rows[: request.limit], rows[request.limit :]
+    exploration = Exploration((1.0,) * len(planned))
+    if chance and inputs.seed is not None:
+        fits = Spread.of(bundle.items, settings.rules).may_replace(planned, pool)
+        exploration = explored(fits, settings=chance, seed=inputs.seed)
+    shown = exploration.applied(planned, pool)
+    return Workings(bundle, inputs, allowed, scored, factors, scores, ranked, planned, shown, exploration)
+
+
+def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_]) -> Scored:
+    match inputs.request:
+        case HomeRequest():
+            return _personal(bundle, inputs, allowed, named=NO_ROWS)
+        case RankRequest(item_ids=item_ids):
+            return _personal(bundle, inputs, allowed, named=bundle.items.rows_of(item_ids))
+        case ProductRequest(item_id=item_id):
+            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed)
+            return Scored(candidates, blended(candidates))
+        case BoughtTogetherRequest(item_id=item_id):
+            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed)
+            return Scored(candidates, together_first(candidates))
+        case CartRequest(item_ids=item_ids):
+            in_cart = bundle.items.rows_of(item_ids)
+            if not len(in_cart):
+                return Scored.nothing()
+            candidates = _related(bundle, in_cart, allowed)
+            return Scored(candidates, blended(candidates))
+
+
+def _personal(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], *, named: Rows) -> Scored:
+    """What one user's history says; the ranker has the last word where there is one."""
+    history = inputs.history(bundle.items)
     if not len(history):
-        return _popular_list(bundle, request)
-    candidates, features = ranking_inputs(bundle, user, history, at=at, exclude=request.exclude)
-    allowed = allowed_items(bundle.items, exclude=request.exclude)
+        return Scored.nothing()
+    user = bundle.users.of(inputs.request.user_id)
+    candidates, features = ranking_inputs(bundle, user, history, at=inputs.at, allowed=allowed, named=named)
     if bundle.ranker is None:
-        return _list(bundle, request, candidates, blended(candidates), allowed=allowed, degraded=("ranker",))
-    return _list(bundle, request, candidates, bundle.ranker.scores(features), allowed=allowed)
+        return Scored(candidates, blended(candidates), personalised=True, degraded=("ranker",))
+    return Scored(candidates, bundle.ranker.scores(features), features, personalised=True)
+
+
+def _related(bundle: Bundle, item_rows: Rows, allowed: NDArray[np.bool_]) -> Candidates:
+    return related_candidates(
+        item_rows,
+        tables=bundle.sources,
+        index=bundle.index,
+        vectors=bundle.vectors,
+        allowed=allowed,
+        settings=bundle.settings.candidates,
+    )
 
 
 def ranking_inputs(
-    bundle: Bundle, user: KnownUser, history: History, *, at: int, exclude: frozenset[str] = frozenset()
+    bundle: Bundle,
+    user: KnownUser,
+    history: History,
+    *,
+    at: int,
+    allowed: NDArray[np.bool_] | None = None,
+    named: Rows = NO_ROWS,
 ) -> tuple[Candidates, Floats]:
-    """Candidates of one user and their features: what the ranker sees, in training as in an answer."""
+    """Candidates of one user and their features: what the ranker sees, in training as in an answer.
+
+    Args:
+        allowed: `[num_items]`; what the shop has available when None.
+        named: candidates whether a source proposes them or not.
+    """
     tower_ids = bundle.tower_user_ids[user.row] if user.row >= 0 else np.zeros_like(bundle.no_user_ids)
     inputs = bundle.encoder.query(tower_ids, history, item_indexes=bundle.tower_item_indexes, at=at)
     query = bundle.towers.query(inputs)[0]
@@ -58,8 +240,9 @@ def ranking_inputs(
         tables=bundle.sources,
         index=bundle.index,
         vectors=bundle.vectors,
-        allowed=allowed_items(bundle.items, exclude=exclude),
+        allowed=bundle.items.available if allowed is None else allowed,
         settings=bundle.settings.candidates,
+        named=named,
     )
     features = features_of(
         candidates,
@@ -70,78 +253,3 @@ def ranking_inputs(
         at=at,
     )
     return candidates, features
-
-
-def _product_list(bundle: Bundle, request: ProductRequest) -> RankedList:
-    item_row = bundle.items.row(request.item_id)
-    allowed = allowed_items(bundle.items, exclude=request.exclude | {request.item_id})
-    candidates = product_candidates(
-        item_row,
-        tables=bundle.sources,
-        index=bundle.index,
-        vectors=bundle.vectors,
-        allowed=allowed,
-        settings=bundle.settings.candidates,
-    )
-    return _list(bundle, request, candidates, blended(candidates), allowed=allowed)
-
-
-def _popular_list(bundle: Bundle, request: HomeRequest) -> RankedList:
-    allowed = allowed_items(bundle.items, exclude=request.exclude)
-    rows = bundle.sources.popularity.first(MAX_LIMIT, allowed)
-    rows = _ruled(bundle, rows, rows)[: request.limit]
-    return RankedList(items=_popular_items(bundle, rows, after=0), bundle_version=bundle.version, personalised=False)
-
-
-def _list(
-    bundle: Bundle,
-    request: Request,
-    candidates: Candidates,
-    scores: Floats,
-    *,
-    allowed: NDArray[np.bool_],
-    degraded: tuple[str, ...] = (),
-) -> RankedList:
-    order = np.lexsort((candidates.rows, -scores)).astype(
-        np.int32
-    )  # equal scores by row: caches and snapshots rely on a stable order
-    order = _ruled(bundle, order, candidates.rows[order])[: request.limit]
-    rows, shares = candidates.rows[order], candidates.shares[order]
-    items = tuple(
-        RankedItem(bundle.items.vocabulary.id(int(row)), int(row), float(score), position, _loudest(heard), heard)
-        for position, (row, score, heard) in enumerate(
-            zip(rows, scores[order], map(_heard, shares, candidates.proposed[order]), strict=True), start=1
-        )
-    )
-    unseen = allowed.copy()
-    unseen[rows] = False
-    fillers = bundle.sources.popularity.first(request.limit - len(items), unseen)
-    return RankedList(
-        items=items + _popular_items(bundle, fillers, after=len(items)),
-        bundle_version=bundle.version,
-        personalised=isinstance(request, HomeRequest),  # a product page is the same for everybody
-        degraded=degraded,
-    )
-
-
-def _ruled(bundle: Bundle, order: Rows, rows: Rows) -> Rows:
-    """`order`, with those moved back of whose category there are too many."""
-    limit = bundle.settings.rules.max_per_category_in_top_10
-    return order[limited_per_category(bundle.items.categories[rows], limit=limit)]
-
-
-def _heard(shares: Floats, proposed: NDArray[np.bool_]) -> dict[str, float]:
-    """The sources that proposed an item, each with its share."""
-    return {SOURCES[source]: round(float(shares[source]), 4) for source in np.flatnonzero(proposed)}
-
-
-def _loudest(heard: dict[str, float]) -> str:
-    return max(heard, key=heard.__getitem__)
-
-
-def _popular_items(bundle: Bundle, rows: Rows, *, after: int) -> tuple[RankedItem, ...]:
-    """Popular items to complete a list; scored 0, because nothing personal speaks for them."""
-    return tuple(
-        RankedItem(bundle.items.vocabulary.id(int(row)), int(row), 0.0, position, "popular", {"popular": 1.0})
-        for position, row in enumerate(rows, start=after + 1)
-    )

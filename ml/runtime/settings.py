@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.runtime.candidates import CandidateSettings
+from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.rules import Rules
 
 
@@ -16,6 +17,7 @@ class RequestSettings(BaseModel):
 
     candidates: CandidateSettings = Field(default_factory=CandidateSettings)
     rules: Rules = Field(default_factory=Rules)
+    exploration: ExplorationSettings = Field(default_factory=ExplorationSettings)
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=1))

@@ -50,7 +50,7 @@ def candidate_bundle(
 
     Its version is derived from its content; a folder once written is never changed.
     """
-    cut_at = training_examples.cut_at
+    cut_at, chosen = training_examples.cut_at, recipe.read()
     users = users_at(training_examples, cut_at, log_at(training_examples, cut_at, item_vectors.items))
     models = retriever.final
     bundle = Bundle(
@@ -63,7 +63,7 @@ def candidate_bundle(
         index=ann_index.index,
         sources=candidate_sources,
         ranker=ranker.ranker,
-        settings=recipe.read().request,
+        settings=chosen.request,
     )
     facts = BundleFacts(
         cut_at=cut_at,
@@ -71,6 +71,7 @@ def candidate_bundle(
         created_at=utc_now(),
         code_version=ml.__version__,
         dagster_run_id=context.run_id,
+        recipe=chosen.name,
         num_items=len(bundle.items),
         num_users=len(users),
         dimension=bundle.vectors.shape[1],

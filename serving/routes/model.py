@@ -5,10 +5,11 @@ from http import HTTPStatus
 from fastapi import APIRouter
 
 from serving.dependencies import Release
-from serving.problems import responses
+from serving.problems import GUARDED, responses
 from serving.schemas import ModelFacts
+from serving.security import READ
 
-router = APIRouter(prefix="/api/v1", tags=["model"])
+router = APIRouter(prefix="/api/v1", tags=["model"], dependencies=[READ], responses=GUARDED)
 
 
 @router.get("/model", summary="The bundle that answers", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))

@@ -2,38 +2,64 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
-from ml.runtime.recommend import recommend
-from ml.runtime.requests import HomeRequest, ProductRequest
-from serving.caller import CalledBy
-from serving.dependencies import ItemId, Limit, Release
-from serving.problems import responses
+from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest
+from serving.caller import CalledBy, caller_of
+from serving.dependencies import ItemId, Limit
+from serving.list_requests import Cart, Wished
+from serving.lists import Lists
+from serving.problems import GUARDED, responses
 from serving.schemas import RecommendationList
+from serving.security import READ
 
 # Handlers are plain functions, so each runs in a thread: 0.25 ms of CPU more than a coroutine would cost, but a slow list never makes
 # a probe or another list wait, and the native parts (ONNX, index, ranker) let other threads run.
-router = APIRouter(prefix="/api/v1/recommendations", tags=["recommendations"])
+router = APIRouter(prefix="/api/v1/recommendations", tags=["recommendations"], dependencies=[READ], responses=GUARDED)
+
+_REFUSALS = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-@router.get(
-    "/homepage",
-    summary="A list for one user",
-    responses=responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-def homepage(release: Release, caller: CalledBy, limit: Limit = 12) -> RecommendationList:
-    """Up to `limit` items, best first. Unknown users get the popular list: `context.personalised` is false and every `source` is `popular`."""
-    answer = recommend(release.bundle, HomeRequest(user_id=caller.known_as, limit=limit), now=caller.asked_at)
-    return RecommendationList.of(answer, release.bundle, caller)
+@router.get("/homepage", summary="A list for one user", responses=responses(*_REFUSALS))
+def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit = 12) -> RecommendationList:
+    """Up to `limit` items, best first. A user nobody knows, in a session that did nothing, gets the popular list:
+    `context.personalised` is false and every `source` is `popular`."""
+    request = HomeRequest(user_id=caller.known_as, limit=limit, **wished.fields())
+    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
 
 
 @router.get(
     "/product/{item_id:path}",
     summary="A list for one product's page",
-    responses=responses(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=responses(HTTPStatus.NOT_FOUND, *_REFUSALS),
 )
-def product(release: Release, caller: CalledBy, item_id: ItemId, limit: Limit = 12) -> RecommendationList:
+def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12) -> RecommendationList:
     """Up to `limit` items that go with a product, best first, never the product itself."""
-    request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=limit)
-    answer = recommend(release.bundle, request, now=caller.asked_at)
-    return RecommendationList.of(answer, release.bundle, caller, item_id=item_id)
+    request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
+    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
+
+
+@router.get(
+    "/frequently-bought-together/{item_id:path}",
+    summary="What lay in one basket with a product",
+    responses=responses(HTTPStatus.NOT_FOUND, *_REFUSALS),
+)
+def frequently_bought_together(
+    lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12
+) -> RecommendationList:
+    """Up to `limit` items: first those bought together with the product, most often first (their scores are above 1), then what
+    is like it."""
+    request = BoughtTogetherRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
+    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
+
+
+@router.post(
+    "/cart",
+    summary="A list for a cart",
+    responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, *_REFUSALS),
+)
+def cart(lists: Lists, http: Request, body: Cart) -> RecommendationList:
+    """Up to `limit` items that go with everything in a cart, best first, nothing of the cart itself."""
+    caller = caller_of(http, body.user_id, body.session_id)
+    request = CartRequest(item_ids=body.item_ids, user_id=caller.known_as, limit=body.limit, **body.wishes.fields())
+    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)

@@ -6,19 +6,33 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 from ml.release.publish import publish
 from serving.app import create_app
+from serving.security.keys import development_key
 from serving.settings import ServiceSettings
 from tests import world
 
 with warnings.catch_warnings():
     # Starlette's test client asks for a successor of httpx that its own minimum versions do not need yet.
     warnings.filterwarnings("ignore", message="Using `httpx`")
-    from fastapi.testclient import TestClient
+    from fastapi.testclient import TestClient as PlainClient
+
+
+class TestClient(PlainClient):
+    """A client that holds the development key of the home its service made it in."""
+
+    __test__ = False
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.headers["Authorization"] = f"Bearer {development_key(self.app.state.settings.development_key_path)}"
+        return self
+
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
 

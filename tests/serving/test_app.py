@@ -20,35 +20,52 @@ def openapi() -> dict:
     return create_app(ServiceSettings()).openapi()
 
 
+GUARDED = {"401", "403", "429"}
 EXPECTED_FAILURES = {
-    "/api/v1/recommendations/homepage": {"422", "503"},
-    "/api/v1/recommendations/product/{item_id}": {"404", "422", "503"},
-    "/api/v1/model": {"503"},
-    "/healthz": set(),
-    "/readyz": {"503"},
+    ("get", "/api/v1/recommendations/homepage"): {"422", "503"} | GUARDED,
+    ("get", "/api/v1/recommendations/product/{item_id}"): {"404", "422", "503"} | GUARDED,
+    ("get", "/api/v1/recommendations/frequently-bought-together/{item_id}"): {"404", "422", "503"} | GUARDED,
+    ("post", "/api/v1/recommendations/cart"): {"413", "422", "503"} | GUARDED,
+    ("post", "/api/v1/rank"): {"413", "422", "503"} | GUARDED,
+    ("get", "/api/v1/explain/{request_id}"): {"404", "410", "422", "503"} | GUARDED,
+    ("post", "/api/v1/interactions"): {"413", "422", "503"} | GUARDED,
+    ("get", "/api/v1/analytics/recommendations/performance"): {"422", "503"} | GUARDED,
+    ("get", "/api/v1/analytics/conversion-funnel"): {"422", "503"} | GUARDED,
+    ("get", "/api/v1/model"): {"503"} | GUARDED,
+    ("get", "/healthz"): set(),
+    ("get", "/readyz"): {"503"},
 }
 
 
+def operations(openapi: dict) -> dict[tuple[str, str], dict]:
+    return {(method, path): route for path, methods in openapi["paths"].items() for method, route in methods.items()}
+
+
 def test_openapi_lists_every_route_with_its_failures_as_problems(openapi):
-    assert set(openapi["paths"]) == set(EXPECTED_FAILURES)
-    for path, failures in EXPECTED_FAILURES.items():
-        responses = openapi["paths"][path]["get"]["responses"]
-        assert set(responses) == {"200"} | failures
+    found = operations(openapi)
+    assert set(found) == set(EXPECTED_FAILURES)
+    for operation, failures in EXPECTED_FAILURES.items():
+        responses = found[operation]["responses"]
+        assert set(responses) == {"200"} | failures, operation
         for failure in failures:
             schema = responses[failure]["content"]["application/json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/Problem"}
 
 
+def test_openapi_names_the_key_wherever_one_is_needed(openapi):
+    for (_method, path), route in operations(openapi).items():
+        assert route.get("security", []) == ([] if path in ("/healthz", "/readyz") else [{"ApiKey": []}]), path
+
+
 def test_openapi_describes_every_route_parameter_and_answer(openapi):
-    for methods in openapi["paths"].values():
-        route = methods["get"]
+    for route in operations(openapi).values():
         assert route["summary"]
         assert route["description"]
         for parameter in route.get("parameters", []):
             assert parameter["description"]
             assert parameter["schema"].get("examples") or parameter.get("examples")
-    for name in ("RecommendationList", "Recommendation", "Problem", "ModelFacts"):
-        assert openapi["components"]["schemas"][name]["description"]
+    for schema in openapi["components"]["schemas"].values():
+        assert schema["description"]
 
 
 def test_creating_the_app_opens_nothing_yet(tmp_path):

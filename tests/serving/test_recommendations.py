@@ -134,7 +134,7 @@ def test_a_defect_is_500_without_its_details_but_with_an_id_to_look_it_up(home, 
     def defect(*_args, **_kwargs):
         raise RuntimeError("the secret path /etc/shop")
 
-    monkeypatch.setattr("serving.routes.recommendations.recommend", defect)
+    monkeypatch.setattr("serving.lists.recommend", defect)
     with TestClient(create_app(ServiceSettings(home=home)), raise_server_exceptions=False) as client:
         answer = client.get(HOMEPAGE, headers={"X-Request-Id": "look-me-up"})
     assert answer.status_code == 500

@@ -8,10 +8,12 @@ import pytest
 
 from ml.contract.errors import ContractError, UnknownItemError
 from ml.contract.events import EventType
-from ml.features.history import History
+from ml.runtime.candidates import CandidateSettings
+from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.recommend import recommend
-from ml.runtime.requests import HomeRequest, ProductRequest
-from ml.runtime.rules import limited_per_category
+from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest
+from ml.runtime.settings import RequestSettings
+from ml.runtime.state import Event, state_of
 from tests import world
 
 NOW = world.CUT + timedelta(hours=10)
@@ -78,11 +80,8 @@ def test_an_item_outside_the_catalogue_is_refused_by_name(bundle):
 
 
 def test_what_a_stranger_just_did_makes_the_list_personal(bundle):
-    liked = bundle.items.row(world.item_id(3))
-    at = int(NOW.timestamp()) - 60
-    state = History(
-        np.array([liked], np.int32), np.array([EventType.VIEW.code], np.int8), np.array([at]), np.ones(1, np.float32)
-    )
+    event = Event(world.item_id(3), EventType.VIEW, NOW - timedelta(minutes=1))
+    state = state_of(bundle, bundle.users.of(None), [event], NOW)
     answer = recommend(bundle, HomeRequest(limit=4), state=state, now=NOW)
     assert answer.personalised
     assert category(ids(answer)[0]) == 3
@@ -114,14 +113,57 @@ def test_a_limit_out_of_range_is_refused(limit):
         HomeRequest(limit=limit)
 
 
-def test_at_most_so_many_of_a_category_stand_among_the_first_ten():
-    categories = np.array([0] * 8 + [1] * 8 + [-1] * 4, np.int32)
-    order = limited_per_category(categories, limit=3)
-    first = categories[order[:10]]
-    assert sorted(order) == list(range(20))
-    assert (first == 0).sum() == 3 == (first == 1).sum()
-    assert (first == -1).sum() == 4
+def with_baskets(bundle, partners: dict[int, list[tuple[int, float]]]):
+    """The same bundle, where some items lay in baskets with others."""
+    old = bundle.sources.bought_together
+    rows, weights = np.full_like(old.rows, -1), np.zeros_like(old.weights)
+    for item, others in partners.items():
+        for place, (other, weight) in enumerate(others):
+            row = bundle.items.row(world.item_id(item))
+            rows[row, place], weights[row, place] = bundle.items.row(world.item_id(other)), weight
+    sources = dataclasses.replace(bundle.sources, bought_together=NeighbourTable(rows, weights))
+    return dataclasses.replace(bundle, sources=sources)
 
 
-def test_a_limit_no_catalogue_can_meet_still_gives_the_whole_list():
-    assert sorted(limited_per_category(np.zeros(20, np.int32), limit=1)) == list(range(20))
+def test_what_lay_in_one_basket_comes_before_what_is_alike(bundle):
+    shop = with_baskets(bundle, {2: [(9, 0.5), (3, 0.4), (16, 0.001)]})
+    answer = recommend(shop, BoughtTogetherRequest(item_id=world.item_id(2), limit=6), now=NOW)
+    assert ids(answer)[:3] == [world.item_id(other) for other in (9, 3, 16)]
+    assert [item.score for item in answer.items[:3]] == pytest.approx([1 + share for share in (1.0, 0.8, 0.002)])
+    assert {category(item) for item in ids(answer)[3:]} == {2}
+    assert all(item.score < 1 for item in answer.items[3:])
+
+
+def test_a_cart_adds_up_what_goes_with_each_of_its_items(bundle):
+    shop = with_baskets(bundle, {2: [(9, 0.5), (3, 0.4)], 5: [(3, 0.4)]})
+    answer = recommend(shop, CartRequest(item_ids=(world.item_id(2), world.item_id(5))), now=NOW)
+    shares = {item.item_id: item.sources.get("bought_together") for item in answer.items}
+    assert (shares[world.item_id(3)], shares[world.item_id(9)]) == (1.0, pytest.approx(0.5 / 0.8))
+
+
+def test_my_list_is_ordered_as_the_home_page_would_be(bundle):
+    home = recommend(bundle, HomeRequest(user_id=world.user_id(1), limit=20), now=NOW)
+    mine = recommend(bundle, RankRequest(item_ids=tuple(sorted(ids(home))), user_id=world.user_id(1)), now=NOW)
+    assert [(item.item_id, item.score) for item in mine.items] == [(item.item_id, item.score) for item in home.items]
+
+
+def test_an_item_only_the_caller_named_is_ranked_too_and_says_so(bundle):
+    few = CandidateSettings(two_tower=2, ease=0, item_knn=0, bought_together=0, repurchase=0, popular=1, trending=0)
+    shop = dataclasses.replace(bundle, settings=RequestSettings(candidates=few))
+    everything = tuple(world.item_id(item) for item in range(world.NUM_ITEMS))
+    answer = recommend(shop, RankRequest(item_ids=everything, user_id=world.user_id(1)), now=NOW)
+    assert len(answer.items) == world.NUM_ITEMS - 1
+    assert {item.source for item in answer.items} >= {"two_tower", "request"}
+    assert answer.removed == {SOLD_OUT: ("out_of_stock",)}
+
+
+@pytest.mark.parametrize("kind", [CartRequest, RankRequest])
+def test_a_request_about_no_items_is_refused(kind):
+    with pytest.raises(ContractError, match=r"`item_ids` must name at least one item\. Received: none"):
+        kind(item_ids=())
+
+
+def test_no_request_may_name_more_items_than_can_be_answered():
+    too_many = frozenset(map(str, range(1_001)))
+    with pytest.raises(ContractError, match=r"`exclude` may name at most 1000 items\. Received: 1001"):
+        HomeRequest(exclude=too_many)

@@ -1,0 +1,98 @@
+"""What goes over the wire about why."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.runtime.explain import Explanation, Provenance
+from ml.runtime.trace import RequestTrace
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class SourceSaid(_Said):
+    """What one source said of an item."""
+
+    source: str = Field(examples=["repurchase"])
+    score: float = Field(description="In the source's own unit.", examples=[0.63])
+    share: float = Field(description="Of the best score the source gave in this request.", examples=[1.0])
+    proposed: bool = Field(description="False: another source proposed the item, and this one knows it too.")
+
+
+class FeatureSaid(_Said):
+    """What one feature added to the ranker's score."""
+
+    feature: str = Field(examples=["own_purchase_days"])
+    value: float | None = Field(description="Null where it was not known.", examples=[4.0])
+    contribution: float = Field(description="Added to the score; TreeSHAP.", examples=[0.81])
+
+
+class RankerSaid(_Said):
+    """The ranker's score taken apart: score = base + contributions + others."""
+
+    score: float = Field(examples=[1.37])
+    base: float = Field(description="What every item starts from.", examples=[-0.9])
+    contributions: tuple[FeatureSaid, ...] = Field(description="The ten that weigh most, the largest first.")
+    others: float = Field(description="The sum of all further features.", examples=[0.12])
+
+
+class ItemExplained(_Said):
+    """One item: who proposed it, how it was scored, what the rules did."""
+
+    item_id: str = Field(serialization_alias="product_id", examples=["85123A"])
+    position: int | None = Field(description="From 1; null when it was not shown.", examples=[1])
+    score: float | None = Field(description="With boosts, as answered; null for what nobody proposed.", examples=[1.37])
+    propensity: float | None = Field(description="Probability that its place held it.", examples=[1.0])
+    sources: tuple[SourceSaid, ...]
+    ranker: RankerSaid | None = Field(description="Null where a blend of the sources, or popularity, made the order.")
+    boost: float = Field(
+        description="What freshness and a new seller multiplied its strength with; 1 is nothing.", examples=[1.05]
+    )
+    place_by_score: int | None = Field(description="Where it would stand by its score alone, from 1.", examples=[1])
+    moved_by: tuple[str, ...] = Field(
+        description="What put it elsewhere: `max_per_category_in_top_10`, `max_per_seller_in_top_10`, `exploration`.",
+        examples=[[]],
+    )
+    removed_by: tuple[str, ...] = Field(description="Rules that forbade it.", examples=[["out_of_stock"]])
+
+
+class MadeBy(_Said):
+    """The release, its data and the run it came from. Null where the bundle does not say."""
+
+    bundle_version: str = Field(examples=["2026-03-02-0a1b2c3d4e5f"])
+    recipe: str | None = Field(description="Name of the recipe of its models.", examples=["default"])
+    models_of: str | None = Field(description="The release its models come from, when only its tables were made anew.")
+    data_start_at: datetime | None = Field(description="The first instant of its data.")
+    cut_at: datetime | None = Field(description="Nothing later is in its data.")
+    code_version: str | None = Field(examples=["0.1.0"])
+    dagster_run_id: str | None = Field(
+        description="The run that made it.", examples=["7a9c2f3e-5d1b-4c8e-9f60-2b7d8a1e4c33"]
+    )
+
+
+class WhyTrace(_Said):
+    """One answer, explained."""
+
+    surface: str = Field(examples=["homepage"])
+    asked_at: datetime = Field(description="UTC.", examples=["2026-03-02T09:30:00Z"])
+    live_events: int = Field(
+        description="Events that were newer than the release and went into the list.", examples=[2]
+    )
+    degraded: tuple[str, ...] = Field(description="Stages that were skipped.", examples=[[]])
+    made_by: MadeBy
+    items: tuple[ItemExplained, ...]
+
+    @classmethod
+    def of(cls, trace: RequestTrace, items: Sequence[Explanation], made_by: Provenance) -> Self:
+        return cls(
+            surface=trace.request.surface,
+            asked_at=trace.asked_at,
+            live_events=len(trace.live),
+            degraded=trace.degraded,
+            made_by=MadeBy.model_validate(made_by),
+            items=tuple(ItemExplained.model_validate(item) for item in items),
+        )

@@ -1,0 +1,73 @@
+"""Connections to the log's database."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ml.contract.errors import PlatformError
+
+BUSY_SECONDS = 2.0
+"""A statement waits so long for another writer, or for a server, before it fails."""
+POOL_SIZE = 5
+
+
+def engine_of(url: str | None, *, default: Path) -> Engine:
+    """The engine of a URL, or of the SQLite file `default` when there is no URL. Connects to nothing yet.
+
+    Raises:
+        PlatformError: neither SQLite nor PostgreSQL.
+    """
+    if url is None:
+        return _sqlite(URL.create("sqlite", database=str(default)))
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = URL.create("no URL at all")
+    kind = parsed.get_backend_name()
+    if kind == "sqlite" and parsed.database:
+        return _sqlite(parsed)
+    if kind in ("postgresql", "postgres"):
+        return _postgresql(parsed)
+    raise PlatformError(
+        f"AISLE_FEEDBACK_URL must begin with sqlite:/// or postgresql://. Received: {kind}. Leave it out for a SQLite file in AISLE_HOME."
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _durable(connection: Any, _record: Any) -> None:
+        # Python's driver would commit before each change of a table: a migration that is killed must leave no half of itself.
+        connection.isolation_level = None
+        # WAL: readers never wait for the writer. FULL: a commit returns when its bytes are on the disk, not when they are on their way.
+        connection.execute("pragma journal_mode = wal").fetchone()
+        connection.execute("pragma synchronous = full")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("begin")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    milliseconds = int(BUSY_SECONDS * 1000)
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+        pool_recycle=300,
+        connect_args={
+            "connect_timeout": max(2, int(BUSY_SECONDS)),
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC",
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 5000,
+            "application_name": "aisle",
+        },
+    )

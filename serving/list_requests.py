@@ -1,0 +1,100 @@
+"""What every list may be asked with, as query parameters and as fields of a body."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from ml.runtime.requests import MAX_LIMIT, MAX_NAMED
+
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+_RECENT = "What this session looked at, newest last; counts as views of this moment, so a visitor nobody knows gets a list of their own."
+_REGION = (
+    "Leaves out what is sold only in other regions. Left out: every region; in doubt the shop must say where it sells."
+)
+_EXCLUDE = "Never these."
+_INCLUDE = (
+    "These may be shown though bought, in the cart or recently shown. What is sold out, hidden or excluded stays out."
+)
+_FEW = 100
+"""A URL has room for so many ids; a body takes `MAX_NAMED`."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a caller wants of a list besides its length."""
+
+    recent_items: tuple[str, ...] = ()
+    region: str | None = None
+    exclude: frozenset[str] = frozenset()
+    include: frozenset[str] = frozenset()
+
+    def fields(self) -> dict[str, Any]:
+        """As keywords of any request."""
+        return {
+            "session_items": self.recent_items,
+            "region": self.region,
+            "exclude": self.exclude,
+            "include": self.include,
+        }
+
+
+async def wishes(
+    recent_items: Annotated[
+        list[_Id], Query(max_length=_FEW, description=_RECENT, examples=[["85123A", "22423"]])
+    ] = [],  # noqa: B006
+    region: Annotated[str | None, Query(min_length=1, max_length=64, description=_REGION, examples=["AT"])] = None,
+    exclude: Annotated[list[_Id], Query(max_length=_FEW, description=_EXCLUDE, examples=[["22423"]])] = [],  # noqa: B006
+    include: Annotated[list[_Id], Query(max_length=_FEW, description=_INCLUDE, examples=[["84879"]])] = [],  # noqa: B006
+) -> Wishes:
+    return Wishes(tuple(recent_items), region, frozenset(exclude), frozenset(include))
+
+
+Wished = Annotated[Wishes, Depends(wishes)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_id: _Id | None = Field(
+        default=None, description="The shop's own id of the user; left out for a stranger.", examples=["17850"]
+    )
+    session_id: _Id | None = Field(default=None, description="The shop's own id of the visit.", examples=["s-7f3a"])
+    recent_items: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_RECENT, examples=[["85123A"]])
+    region: str | None = Field(default=None, min_length=1, max_length=64, description=_REGION, examples=["AT"])
+    exclude: frozenset[_Id] = Field(
+        default=frozenset(), max_length=MAX_NAMED, description=_EXCLUDE, examples=[["22423"]]
+    )
+    include: frozenset[_Id] = Field(
+        default=frozenset(), max_length=MAX_NAMED, description=_INCLUDE, examples=[["84879"]]
+    )
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.recent_items, self.region, self.exclude, self.include)
+
+
+class Cart(_Body):
+    """A cart, and whose it is."""
+
+    item_ids: tuple[_Id, ...] = Field(
+        min_length=1,
+        max_length=MAX_NAMED,
+        description="What lies in the cart; none of it comes back. Ids the catalogue does not hold say nothing.",
+        examples=[["85123A", "22423"]],
+    )
+    limit: int = Field(default=12, ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])
+
+
+class ItemsToRank(_Body):
+    """Items to be put in order, and for whom."""
+
+    item_ids: tuple[_Id, ...] = Field(
+        min_length=1,
+        max_length=MAX_NAMED,
+        description="In any order; one named twice counts once.",
+        examples=[["85123A", "22423", "84879"]],
+    )
+    limit: int = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, description="How many items.", examples=[20])

@@ -1,0 +1,47 @@
+"""From a request to an answer: what the caller did, one call of `recommend()`, and a note of what was shown."""
+
+from dataclasses import dataclass, replace
+from secrets import randbits
+from typing import Annotated
+
+from fastapi import BackgroundTasks, Depends
+
+from ml.runtime.answer import RankedList
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import Request
+from ml.runtime.trace import RequestTrace
+from serving.caller import Caller
+from serving.dependencies import Release, VisitsOf
+from serving.live_bundle import LiveRelease
+from serving.visits import Visits
+
+
+@dataclass(frozen=True)
+class ListMaker:
+    """Of one HTTP request: it keeps to one release, so no answer mixes two."""
+
+    release: LiveRelease
+    visits: Visits
+    after: BackgroundTasks
+
+    def made(self, request: Request, caller: Caller) -> RankedList:
+        """A list of what the bundle knows and of what the caller did since. It is written down after it went out."""
+        bundle = self.release.bundle
+        visit = self.visits.of(caller, bundle)
+        answer = recommend(bundle, request, state=visit.state, now=caller.asked_at, seed=randbits(63))
+        answer = replace(answer, degraded=(*answer.degraded, *visit.degraded))
+        self.after.add_task(
+            self.visits.shown,
+            caller,
+            answer,
+            surface=request.surface,
+            trace=lambda: RequestTrace.of(answer, bundle).model_dump(mode="json"),
+        )
+        return answer
+
+
+async def list_maker(release: Release, visits: VisitsOf, after: BackgroundTasks) -> ListMaker:
+    return ListMaker(release, visits, after)
+
+
+Lists = Annotated[ListMaker, Depends(list_maker)]

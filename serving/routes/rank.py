@@ -1,0 +1,33 @@
+"""The shop's own list in a user's order."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request
+
+from ml.runtime.requests import RankRequest
+from serving.caller import caller_of
+from serving.list_requests import ItemsToRank
+from serving.lists import Lists
+from serving.problems import GUARDED, responses
+from serving.schemas import RankedItems
+from serving.security import READ
+
+router = APIRouter(prefix="/api/v1", tags=["recommendations"], dependencies=[READ], responses=GUARDED)
+
+
+@router.post(
+    "/rank",
+    summary="Order my list",
+    responses=responses(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
+)
+def rank(lists: Lists, http: Request, body: ItemsToRank) -> RankedItems:
+    """The items named, in the order of one user or session; of a stranger, by popularity.
+
+    The rules hold here as on every page: what they forbid is in `removed`, with the rules. `include` brings back what was left
+    out for being bought, in the cart or recently shown.
+    """
+    caller = caller_of(http, body.user_id, body.session_id)
+    request = RankRequest(item_ids=body.item_ids, user_id=caller.known_as, limit=body.limit, **body.wishes.fields())
+    return RankedItems.of(lists.made(request, caller), lists.release.bundle, caller)
