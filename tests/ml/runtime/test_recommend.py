@@ -115,13 +115,14 @@ def test_a_limit_out_of_range_is_refused(limit):
 
 def with_baskets(bundle, partners: dict[int, list[tuple[int, float]]]):
     """The same bundle, where some items lay in baskets with others."""
-    old = bundle.sources.bought_together
-    rows, weights = np.full_like(old.rows, -1), np.zeros_like(old.weights)
-    for item, others in partners.items():
-        for place, (other, weight) in enumerate(others):
-            row = bundle.items.row(world.item_id(item))
-            rows[row, place], weights[row, place] = bundle.items.row(world.item_id(other)), weight
-    sources = dataclasses.replace(bundle.sources, bought_together=NeighbourTable(rows, weights))
+    links = [
+        (bundle.items.row(world.item_id(item)), bundle.items.row(world.item_id(other)), weight)
+        for item, others in partners.items()
+        for other, weight in others
+    ]
+    items, neighbours, weights = (np.array(column) for column in zip(*sorted(links, key=lambda it: it[0]), strict=True))
+    table = NeighbourTable.of_pairs(items, neighbours, weights, num_items=len(bundle.items))
+    sources = dataclasses.replace(bundle.sources, bought_together=table)
     return dataclasses.replace(bundle, sources=sources)
 
 
