@@ -60,6 +60,6 @@ bench: ## Measure what the README claims; AISLE_DATA_DIR names the folder of onl
 		$(BIN)/python -m benchmarks.online_retail_weeks .aisle-retail; \
 	fi
 
-bench-scale: ## Measure how each station grows: 100 k, 1 M and 10 M interactions; an hour, 10 GB of memory, 20 GB of disk
+bench-scale: ## Measure how each station grows: 100 k, 1 M and 10 M interactions; an hour, 16 GB of memory, 20 GB of disk
 	$(SETUP) dev
 	$(BIN)/python -m benchmarks.scale --write
