@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +72,7 @@ def _forbidden(
     if rules.exclude_in_cart:
         personal[IN_CART] = state.in_cart(at=at, kept_days=rules.cart_days)
     if rules.recently_shown_hours is not None:
-        since = at - rules.recently_shown_hours * 3_600
-        shown = (item_id for item_id, shown_at in state.recently_shown.items() if shown_at.timestamp() >= since)
-        personal[RECENTLY_SHOWN] = items.rows_of(shown)
+        personal[RECENTLY_SHOWN] = items.rows_of(state.shown_since(now - timedelta(hours=rules.recently_shown_hours)))
     included = items.rows_of(request.include)
     found |= {name: np.setdiff1d(rows, included) if len(included) else rows for name, rows in personal.items()}
     return {name: rows for name, rows in found.items() if len(rows)}

@@ -60,6 +60,10 @@ class OnlineState:
             bought &= self.history.occurred_at >= since
         return np.unique(self.history.item_rows[bought])
 
+    def shown_since(self, instant: datetime) -> dict[str, datetime]:
+        """What was shown at or after an instant."""
+        return {item_id: at for item_id, at in self.recently_shown.items() if at >= instant}
+
     def in_cart(self, *, at: int, kept_days: float) -> Rows:
         """Items put into the cart within `kept_days` and neither taken out nor bought after that: distinct rows, ascending."""
         start = np.searchsorted(self.history.occurred_at, at - int(kept_days * SECONDS_PER_DAY))

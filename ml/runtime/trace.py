@@ -1,6 +1,6 @@
 """What is kept of an answer: not its features but what they were computed from, so that recomputing them proves they are the same."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Annotated, NamedTuple, Self
 
@@ -14,6 +14,7 @@ from ml.runtime.answer import Inputs, RankedList
 from ml.runtime.bundle import Bundle
 from ml.runtime.recommend import Workings, worked_out
 from ml.runtime.requests import Request
+from ml.runtime.rules import Rules
 from ml.runtime.state import OnlineState
 
 
@@ -60,7 +61,7 @@ class RequestTrace(BaseModel):
             asked_at=inputs.now,
             seed=inputs.seed,
             live=_live_events(inputs.state.live, bundle),
-            recently_shown=dict(inputs.state.recently_shown),
+            recently_shown=_that_count(inputs, bundle.settings.rules),
             history_digest=digest(inputs.state.history),
             degraded=answer.degraded,
             shown=tuple(ShownItem(item.item_id, item.score, item.source, item.propensity) for item in answer.items),
@@ -104,6 +105,12 @@ def digest(history: History) -> str:
     for column in (history.item_rows, history.event_codes, history.occurred_at, history.quantity):
         hashed.update(np.ascontiguousarray(column).tobytes())
     return hashed.hexdigest()
+
+
+def _that_count(inputs: Inputs, rules: Rules) -> dict[str, datetime]:
+    """The shown items that the rules look at: a store remembers hundreds, a trace is kept for each request."""
+    hours = rules.recently_shown_hours
+    return {} if hours is None else inputs.state.shown_since(inputs.now - timedelta(hours=hours))
 
 
 def _live_events(live: History, bundle: Bundle) -> tuple[LiveEvent, ...]:

@@ -22,7 +22,7 @@ from tests import world
 REGIONS = ("AT", "DE")
 THOROUGH = int(os.environ.get("AISLE_TEST_EFFORT", "1"))
 EFFORT = settings(
-    max_examples=60 * THOROUGH,
+    max_examples=40 * THOROUGH,
     stateful_step_count=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
