@@ -13,7 +13,6 @@ from ml.contract.errors import ReleaseError
 from serving import problems
 from serving.archive import Archive
 from serving.feedback import FeedbackLog
-from serving.feedback.reads import Reads
 from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
 from serving.request_id import HEADER, RequestIds
@@ -46,7 +45,6 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         state.feedback = await run_in_threadpool(
             FeedbackLog.open, settings.feedback_address, default=settings.feedback_path
         )
-        state.reads = Reads()
         state.visits = Visits(state.feedback, _online_store(settings), cut_at=lambda: _live_cut(state.live))
         await run_in_threadpool(state.live.start)
         await run_in_threadpool(state.visits.start)

@@ -6,7 +6,6 @@ from fastapi import Depends, Path, Query, Request
 
 from ml.runtime.requests import MAX_LIMIT
 from serving.feedback import FeedbackLog
-from serving.feedback.reads import Reads
 from serving.live_bundle import LiveBundle, LiveRelease
 from serving.visits import Visits
 
@@ -30,11 +29,6 @@ async def feedback_log(request: Request) -> FeedbackLog:
     return log
 
 
-async def log_reads(request: Request) -> Reads:
-    reads: Reads = request.app.state.reads
-    return reads
-
-
 async def visits(request: Request) -> Visits:
     known: Visits = request.app.state.visits
     return known
@@ -43,5 +37,4 @@ async def visits(request: Request) -> Visits:
 Live = Annotated[LiveBundle, Depends(live_bundle)]
 Release = Annotated[LiveRelease, Depends(live_release)]
 Feedback = Annotated[FeedbackLog, Depends(feedback_log)]
-LogReads = Annotated[Reads, Depends(log_reads)]
 VisitsOf = Annotated[Visits, Depends(visits)]

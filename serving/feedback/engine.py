@@ -10,6 +10,7 @@ from ml.contract.errors import PlatformError
 
 BUSY_SECONDS = 2.0
 """A statement waits so long for another writer, or for a server, before it fails."""
+POOL_SIZE = 5
 
 
 def engine_of(url: str | None, *, default: Path) -> Engine:
@@ -56,7 +57,7 @@ def _postgresql(url: URL) -> Engine:
     milliseconds = int(BUSY_SECONDS * 1000)
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=5,
+        pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
         pool_recycle=300,

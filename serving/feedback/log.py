@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, select, text
@@ -13,13 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ml.contract.errors import FeedbackError, PlatformError
 from ml.contract.events import EventType
-from serving.feedback.engine import engine_of
+from serving.feedback.engine import POOL_SIZE, engine_of
 from serving.feedback.migrate import check, migrate
 from serving.feedback.records import Interaction, ShownList
 from serving.feedback.schema import interactions, requests
 from serving.feedback.writer import GroupWriter
 
 PAGE = 5_000
+READERS = POOL_SIZE - 1
+"""One connection is the writer's."""
+_SECONDS_TO_BEGIN_READING = 0.25
 _SECONDS_TO_FLUSH = 10.0
 _QUESTION_MILLISECONDS = 15_000
 
@@ -33,6 +37,7 @@ class FeedbackLog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._readers = BoundedSemaphore(READERS)
         self._writer = GroupWriter(engine)
 
     @classmethod
@@ -121,11 +126,15 @@ class FeedbackLog:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection to read by.
+        """A connection to read by, one of a few: a server that hangs takes no more threads with it than these.
 
         Raises:
             FeedbackError: the database does not answer.
         """
+        if not self._readers.acquire(timeout=_SECONDS_TO_BEGIN_READING):
+            raise FeedbackError(
+                f"The feedback log answers {READERS} at once. Received: one more. Ask again in a moment."
+            )
         try:
             with self._engine.connect() as connection:
                 yield connection
@@ -133,6 +142,8 @@ class FeedbackLog:
             raise FeedbackError(
                 "The feedback log must answer. Received: its database does not. Ask again in a moment."
             ) from error
+        finally:
+            self._readers.release()
 
 
 def _made_ready(engine: Engine) -> None:

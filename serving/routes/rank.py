@@ -18,7 +18,9 @@ router = APIRouter(prefix="/api/v1", tags=["recommendations"], dependencies=[REA
 @router.post(
     "/rank",
     summary="Order my list",
-    responses=responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=responses(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
 )
 def rank(lists: Lists, http: Request, body: ItemsToRank) -> RankedItems:
     """The items named, in the order of one user or session; of a stranger, by popularity.

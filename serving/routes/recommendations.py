@@ -53,7 +53,11 @@ def frequently_bought_together(
     return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
 
 
-@router.post("/cart", summary="A list for a cart", responses=responses(*_REFUSALS))
+@router.post(
+    "/cart",
+    summary="A list for a cart",
+    responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, *_REFUSALS),
+)
 def cart(lists: Lists, http: Request, body: Cart) -> RecommendationList:
     """Up to `limit` items that go with everything in a cart, best first, nothing of the cart itself."""
     caller = caller_of(http, body.user_id, body.session_id)

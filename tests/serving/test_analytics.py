@@ -1,14 +1,13 @@
-import asyncio
 import threading
 from datetime import UTC, date, datetime
 
 import pytest
 
-from ml.contract.errors import FeedbackError
 from serving.analytics_schemas import FunnelReport, ListPerformance
 from serving.feedback.analytics import FunnelStep, Performance, Period
-from serving.feedback.reads import Reads
+from serving.feedback.log import READERS
 from serving.feedback.schema import impressions
+from serving.routes import analytics
 from tests.serving.conftest import wait_until
 from tests.serving.feedback.test_log import rows_of
 
@@ -79,20 +78,20 @@ def test_a_window_that_cannot_be_is_422(client, window):
     assert client.get(PERFORMANCE, params={"window_days": window}).status_code == 422
 
 
-def test_questions_the_database_does_not_answer_are_given_up_and_stay_counted():
+def test_a_database_that_hangs_holds_a_few_threads_and_the_others_are_told(client, monkeypatch):
+    monkeypatch.setattr(analytics, "SECONDS_TO_ANSWER", 0.05)
     may_end = threading.Event()
 
-    async def ask() -> None:
-        reads = Reads(at_once=2, seconds=0.05)
-        for _ in range(2):
-            with pytest.raises(FeedbackError, match=r"must answer within 0.05 s"):
-                await reads.run(lambda: may_end.wait(20))
-        # Their threads still wait for the server: no third one joins them.
-        with pytest.raises(FeedbackError, match="answers 2 questions at once"):
-            await reads.run(lambda: 7)
-        may_end.set()
-        while reads._running:
-            await asyncio.sleep(0.01)
-        assert await reads.run(lambda: 7) == 7
+    def wait(_connection, *, period):  # noqa: ARG001
+        assert may_end.wait(20)
+        return [], 0
 
-    asyncio.run(ask())
+    monkeypatch.setattr(analytics, "conversion_funnel", wait)
+    said = [client.get(FUNNEL) for _ in range(READERS)]
+    assert {(answer.status_code, answer.json()["error"]) for answer in said} == {(503, "feedback_unavailable")}
+    monkeypatch.setattr(analytics, "SECONDS_TO_ANSWER", 20)
+    refused = client.get(FUNNEL)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert f"answers {READERS} at once" in refused.json()["message"]
+    may_end.set()
+    wait_until(lambda: client.get(FUNNEL).status_code == 200)

@@ -24,6 +24,10 @@ GUARDED = {"401", "403", "429"}
 EXPECTED_FAILURES = {
     ("get", "/api/v1/recommendations/homepage"): {"422", "503"} | GUARDED,
     ("get", "/api/v1/recommendations/product/{item_id}"): {"404", "422", "503"} | GUARDED,
+    ("get", "/api/v1/recommendations/frequently-bought-together/{item_id}"): {"404", "422", "503"} | GUARDED,
+    ("post", "/api/v1/recommendations/cart"): {"413", "422", "503"} | GUARDED,
+    ("post", "/api/v1/rank"): {"413", "422", "503"} | GUARDED,
+    ("get", "/api/v1/explain/{request_id}"): {"404", "410", "422", "503"} | GUARDED,
     ("post", "/api/v1/interactions"): {"413", "422", "503"} | GUARDED,
     ("get", "/api/v1/analytics/recommendations/performance"): {"422", "503"} | GUARDED,
     ("get", "/api/v1/analytics/conversion-funnel"): {"422", "503"} | GUARDED,
