@@ -7,10 +7,10 @@ SETUP = @test -n "$(PYTHON)" || { \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev serve bench
+.PHONY: help setup demo test check dev serve bench bench-scale
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: ## Install everything into .venv from the hash-locked requirements
 	$(SETUP) platform
@@ -49,3 +49,7 @@ bench: ## Measure what the README claims; AISLE_DATA_DIR names the folder of onl
 			--recipe benchmarks/online_retail_weeks.yaml && \
 		$(BIN)/python -m benchmarks.online_retail_weeks .aisle-retail; \
 	fi
+
+bench-scale: ## Measure how each station grows: 100 k, 1 M and 10 M interactions; an hour, 10 GB of memory, 20 GB of disk
+	$(SETUP) dev
+	$(BIN)/python -m benchmarks.scale --write

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml.contract.errors import PlatformError
+from ml.contract.errors import MappingError, PlatformError
 from orchestration.settings import PlatformSettings, ShopSize, Source, yesterday
 
 DAYS_OF_HISTORY = 120
@@ -37,7 +37,7 @@ def calendar_of(settings: PlatformSettings, *, now: datetime) -> Calendar:
     if not path.exists():
         return _new_calendar(settings, now=now)
     remembered = Calendar.model_validate_json(path.read_text())
-    asked = _asked(settings, remembered)
+    asked = _asked(settings, remembered, now=now)
     if not asked.covers_same_shop(remembered):
         raise PlatformError(
             f"{settings.home} holds another shop. Expected: {_named(asked)}. Found: {_named(remembered)}. "
@@ -64,11 +64,13 @@ def _new_calendar(settings: PlatformSettings, *, now: datetime) -> Calendar:
             return _demo_calendar(settings, first_day=until - timedelta(days=DAYS_OF_HISTORY - 1))
         case Source.FILES:
             return _calendar_of_files(settings, now=now)
+        case Source.BIGQUERY:
+            return _calendar_of_mapping(settings, now=now)
         case unknown:
             assert_never(unknown)
 
 
-def _asked(settings: PlatformSettings, remembered: Calendar) -> Calendar:
+def _asked(settings: PlatformSettings, remembered: Calendar, *, now: datetime) -> Calendar:
     """What the settings ask for, over the remembered days."""
     match settings.source:
         case Source.DEMO:
@@ -76,6 +78,8 @@ def _asked(settings: PlatformSettings, remembered: Calendar) -> Calendar:
         case Source.FILES:
             last_day = settings.as_of or remembered.last_day
             return Calendar(source=Source.FILES, first_day=remembered.first_day, last_day=last_day)
+        case Source.BIGQUERY:
+            return _calendar_of_mapping(settings, now=now)
         case unknown:
             assert_never(unknown)
 
@@ -98,6 +102,21 @@ def _calendar_of_files(settings: PlatformSettings, *, now: datetime) -> Calendar
     files = FilesSource.open(settings.mapping, data_dir=settings.data_dir)
     last_day = settings.as_of or files.last_day()
     return _checked(Calendar(source=Source.FILES, first_day=files.first_day(), last_day=last_day), now=now)
+
+
+def _calendar_of_mapping(settings: PlatformSettings, *, now: datetime) -> Calendar:
+    """What the mapping says and nothing else: many machines agree on it without a folder or a query in common."""
+    from orchestration.sources.mapping import Mapping
+
+    assert settings.mapping is not None  # the settings promise it
+    interactions = Mapping.read(settings.mapping).interactions
+    if interactions.first_day is None:
+        raise MappingError(
+            f"AISLE_SOURCE=bigquery needs `first_day` under `interactions` in {settings.mapping}: days are known before a table "
+            "is read. Received: none. Set it to the first day to learn from."
+        )
+    last_day = settings.as_of or interactions.last_day
+    return _checked(Calendar(source=Source.BIGQUERY, first_day=interactions.first_day, last_day=last_day), now=now)
 
 
 def _checked(calendar: Calendar, *, now: datetime) -> Calendar:

@@ -82,9 +82,9 @@ def dev(_chosen: argparse.Namespace, terminal: Terminal) -> int:
 
 def releases(_chosen: argparse.Namespace, terminal: Terminal) -> int:
     """What is published; the live one has a mark."""
-    from ml.release import published
+    from orchestration.resources.releases import ReleaseStore
 
-    found = published(PlatformSettings().releases_path)
+    found = ReleaseStore.of(PlatformSettings()).published()
     for release in found:
         terminal.say(
             f"{'*' if release.is_live else ' '} {release.version}  data until {last_day_before(release.cut_at)}"
@@ -96,13 +96,12 @@ def releases(_chosen: argparse.Namespace, terminal: Terminal) -> int:
 
 def rollback(chosen: argparse.Namespace, terminal: Terminal) -> int:
     """Make an older release the live one, here and in the registry."""
-    from ml.release import Registry
-    from ml.release import rollback as roll_back
+    from orchestration.resources.releases import ReleaseStore
 
-    settings = PlatformSettings()
-    pointer = roll_back(settings.releases_path, now=utc_now(), to=chosen.to)
+    releases = ReleaseStore.of(PlatformSettings())
+    pointer = releases.rollback(to=chosen.to)
     terminal.say(f"Live again: {pointer.version} (before: {pointer.previous}). Running services follow by themselves.")
-    restored = Registry.under(settings.home).restore(pointer.version)
+    restored = releases.registry().restore(pointer.version)
     terminal.say(f"Registry: `champion` is version {restored.number}.")
     return 0
 
@@ -143,7 +142,7 @@ def _show(settings: PlatformSettings, terminal: Terminal) -> int:
     from orchestration.resources.releases import ReleaseStore
     from orchestration.showcase import show_lists, show_report
 
-    if not ReleaseStore(home=str(settings.home)).live_bundle():
+    if not ReleaseStore.of(settings).live_bundle():
         terminal.say("\nThe candidate did not pass the gate, so there is no release to ask; the reasons stand above.")
         return 1
     show_report(settings, say=terminal.say)
@@ -157,10 +156,10 @@ def _show(settings: PlatformSettings, terminal: Terminal) -> int:
 
 def _already_released(settings: PlatformSettings, terminal: Terminal) -> bool:
     """Whether the live release is of the newest day."""
-    from ml.release import published
     from orchestration.calendar import calendar_of
+    from orchestration.resources.releases import ReleaseStore
 
-    live = [release for release in published(settings.releases_path) if release.is_live]
+    live = [release for release in ReleaseStore.of(settings).published() if release.is_live]
     newest = calendar_of(settings, now=utc_now()).until(utc_now())
     if not live or last_day_before(live[0].cut_at) != newest:
         return False

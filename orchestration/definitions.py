@@ -5,7 +5,7 @@ import dagster as dg
 from orchestration.assets import ingest, monitoring, release, training, warehouse
 from orchestration.automation import follow_changes
 from orchestration.checks import data_checks, model_checks
-from orchestration.jobs import JOBS
+from orchestration.jobs import JOBS, PODS
 from orchestration.resources import resources_for
 from orchestration.schedules import SCHEDULES
 from orchestration.sensors import on_drift_alarm, on_run_failure
@@ -25,6 +25,5 @@ defs = dg.Definitions(
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=[on_drift_alarm, on_run_failure, follow_changes],
-    # One process per run: a process per step costs three seconds each, and as much memory again.
-    executor=dg.in_process_executor,
+    executor=PODS.executor_definition(),
 )

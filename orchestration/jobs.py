@@ -2,33 +2,42 @@
 
 import dagster as dg
 
+from orchestration.pods import Pods
+from orchestration.settings import PlatformSettings
+
 RETRAIN_TAG = "aisle/retrain"
 """On every run that trains. The drift sensor's cool-down looks for it."""
+
+PODS = Pods.read(PlatformSettings().pods)
 
 MONITORING = dg.AssetSelection.groups("monitoring")
 
 train_and_release = dg.define_asset_job(
     "train_and_release",
     selection=dg.AssetSelection.groups("ingest", "warehouse", "training", "release"),
-    tags={RETRAIN_TAG: "true"},
+    tags={RETRAIN_TAG: "true", **PODS.run_tags("train_and_release")},
     description="The whole path, raw events to released bundle, for one day or a range of days.",
 )
 
 retrain = dg.define_asset_job(
     "retrain",
     selection=dg.AssetSelection.groups("training", "release"),
-    tags={RETRAIN_TAG: "true"},
+    tags={RETRAIN_TAG: "true", **PODS.run_tags("retrain")},
     description="Train, judge and release again on the tables as they are.",
 )
 
 refresh_index = dg.define_asset_job(
     "refresh_index",
     selection=dg.AssetSelection.assets(["ml", "item_vectors"], ["ml", "ann_index"]),
+    tags=PODS.run_tags("refresh_index"),
     description="Vectors and index of today's catalogue under the same towers. Automation does the same when items change.",
 )
 
 check_drift = dg.define_asset_job(
-    "check_drift", selection=MONITORING, description="Compare the live window with the champion's training snapshot."
+    "check_drift",
+    selection=MONITORING,
+    tags=PODS.run_tags("check_drift"),
+    description="Compare the live window with the champion's training snapshot.",
 )
 
 JOBS = [train_and_release, retrain, refresh_index, check_drift]

@@ -25,6 +25,7 @@ class Source(StrEnum):
 
     DEMO = "demo"
     FILES = "files"
+    BIGQUERY = "bigquery"
 
 
 class PlatformSettings(BaseSettings):
@@ -35,7 +36,7 @@ class PlatformSettings(BaseSettings):
     home: Path = Field(default=Path(".aisle"), description="Folder of all state.")
     platform: Platform = Field(default=Platform.EMBEDDED, description="Where tables, artifacts and state live.")
     source: Source = Field(default=Source.DEMO, description="Where the raw tables come from.")
-    mapping: Path | None = Field(default=None, description="Column mapping of the `files` source.")
+    mapping: Path | None = Field(default=None, description="Column mapping of the sources `files` and `bigquery`.")
     data_dir: Path | None = Field(
         default=None, description="Folder of the mapped files; the mapping's own when absent."
     )
@@ -51,6 +52,19 @@ class PlatformSettings(BaseSettings):
         default=SecretStr(DEVELOPMENT_KEY), min_length=8, description="Key of the hash that replaces user ids."
     )
     recipe: Path | None = Field(default=None, description="Recipe to train by; the default one when absent.")
+    pods: Path | None = Field(default=None, description="Sizes of Kubernetes pods; one process per run when absent.")
+    gcp_project: str | None = Field(
+        default=None, min_length=1, description="Google Cloud project that holds the tables and pays."
+    )
+    gcp_location: str = Field(default="EU", min_length=1, description="Where BigQuery keeps the tables.")
+    gcp_bucket: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9._-]+$",
+        description="Cloud Storage bucket of artifacts, releases and reports; its name without gs://.",
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None, min_length=1, description="MLflow server or database; SQLite in the home when absent."
+    )
 
     @field_validator("home")
     @classmethod
@@ -60,17 +74,33 @@ class PlatformSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.source is Source.FILES and self.mapping is None:
+        if missing := [f"{name}, {meaning}" for name, meaning in self._needed().items()]:
             raise ValueError(
-                "AISLE_SOURCE=files needs AISLE_MAPPING, the YAML that names the files and their columns. "
-                "Received: none. See examples/online_retail.yaml."
+                f"AISLE_PLATFORM={self.platform} with AISLE_SOURCE={self.source} needs: {'; '.join(missing)}. "
+                "Received: none of these. Set them."
             )
-        if self.platform is not Platform.EMBEDDED and self.pseudonym_key.get_secret_value() == DEVELOPMENT_KEY:
+        if self.source is Source.BIGQUERY and self.platform is not Platform.GCP:
             raise ValueError(
-                f"AISLE_PLATFORM={self.platform} needs a pseudonym key of its own. Received: the development default. "
-                "Set AISLE_PSEUDONYM_KEY to a secret of at least 8 characters."
+                f"AISLE_SOURCE=bigquery reads tables in place, so it needs AISLE_PLATFORM=gcp. Received: {self.platform}. "
+                "Set that, or export the tables and use AISLE_SOURCE=files."
             )
         return self
+
+    def _needed(self) -> dict[str, str]:
+        """Variables that must be set and are not, with their meaning."""
+        needed = {}
+        if self.source is not Source.DEMO and self.mapping is None:
+            needed["AISLE_MAPPING"] = (
+                "the YAML that names the tables and their columns (see examples/online_retail.yaml)"
+            )
+        if self.platform is Platform.GCP:
+            if self.gcp_project is None:
+                needed["AISLE_GCP_PROJECT"] = "the project that holds the tables"
+            if self.gcp_bucket is None:
+                needed["AISLE_GCP_BUCKET"] = "the bucket of artifacts, releases and reports"
+            if self.pseudonym_key.get_secret_value() == DEVELOPMENT_KEY:
+                needed["AISLE_PSEUDONYM_KEY"] = "a secret of at least 8 characters that is not the development default"
+        return needed
 
     @property
     def warehouse_path(self) -> Path:
@@ -89,6 +119,11 @@ class PlatformSettings(BaseSettings):
     @property
     def reports_path(self) -> Path:
         return self.home / "reports"
+
+    @property
+    def shared_root(self) -> str:
+        """Where every machine finds artifacts, releases and reports: the bucket, else the home folder."""
+        return f"gs://{self.gcp_bucket}" if self.platform is Platform.GCP else str(self.home)
 
 
 def yesterday(now: datetime) -> date:

@@ -20,7 +20,7 @@ from ml.contract.errors import PlatformError
 from ml.contract.files import DEVELOPMENT_API_KEY
 from ml.evaluation.report import OURS, EvaluationReport
 from orchestration.progress import Say
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import PlatformSettings
 
 ROOT = Path(__file__).parents[1]

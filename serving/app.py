@@ -15,6 +15,7 @@ from serving.archive import Archive
 from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
+from serving.release_mirror import ReleaseMirror
 from serving.request_id import HEADER, RequestIds
 from serving.routes import analytics, explain, health, interactions, model, rank, recommendations
 from serving.security.gate import PAGES, PROBES, KeyGate
@@ -60,8 +61,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.settings = settings
-    app.state.live = LiveBundle(settings.releases, pin=settings.bundle, poll_seconds=settings.poll_seconds)
-    app.state.archive = Archive(settings.releases)
+    app.state.live = _live_bundle(settings)
+    app.state.archive = Archive(settings.releases_folder)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
     _guard(app, settings)
     problems.install(app)
@@ -107,6 +108,13 @@ def _live_cut(live: LiveBundle) -> datetime | None:
         return bundle_cut(live.release.bundle)
     except ReleaseError:
         return None
+
+
+def _live_bundle(settings: ServiceSettings) -> LiveBundle:
+    folder, pin, poll_seconds = settings.releases_folder, settings.bundle, settings.poll_seconds
+    remote = settings.releases_remote
+    mirror = ReleaseMirror(remote, folder, pin=pin, poll_seconds=poll_seconds) if remote else None
+    return LiveBundle(folder, pin=pin, poll_seconds=poll_seconds, mirror=mirror)
 
 
 def _version() -> str:

@@ -13,6 +13,7 @@ from ml.contract.release import POINTER, ReleasePointer
 from ml.runtime.bundle import Bundle, open_bundle
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest, Request
+from serving.release_mirror import MirrorState, ReleaseMirror
 
 RETRY_SECONDS = 60.0
 """A refused release is tried again this often: its disk may have been the trouble. Opening costs seconds, so not at every poll."""
@@ -42,8 +43,16 @@ class Refusal:
 class LiveBundle:
     """Holds one release at a time. A request reads `release` once and keeps to it, so no answer mixes two versions."""
 
-    def __init__(self, releases: Path, *, pin: str | None = None, poll_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        releases: Path,
+        *,
+        pin: str | None = None,
+        poll_seconds: float = 2.0,
+        mirror: ReleaseMirror | None = None,
+    ) -> None:
         self._releases = releases
+        self._mirror = mirror
         self._pin = pin
         self._poll_seconds = poll_seconds
         self._release: LiveRelease | None = None
@@ -61,7 +70,7 @@ class LiveBundle:
             ReleaseError: none could be opened yet; the message says why and what to run.
         """
         if self._release is None:
-            raise ReleaseError(self._refusal.reason if self._refusal else "The release bundle is still being opened.")
+            raise ReleaseError(self._why_none())
         return self._release
 
     @property
@@ -69,8 +78,15 @@ class LiveBundle:
         """Set while an older release, or none, answers instead of the one that should be live."""
         return self._refusal
 
+    @property
+    def mirror(self) -> MirrorState | None:
+        """How this machine's releases stand to the store they come from; None when they come from nowhere else."""
+        return self._mirror.state if self._mirror else None
+
     def start(self) -> None:
         """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad."""
+        if self._mirror is not None:
+            self._mirror.start()
         self.refresh()
         self._stopping.clear()
         self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)
@@ -79,6 +95,8 @@ class LiveBundle:
     def stop(self) -> None:
         """Stop following; what is live keeps answering."""
         self._stopping.set()
+        if self._mirror is not None:
+            self._mirror.stop()
         if self._thread is not None:
             self._thread.join()
 
@@ -99,6 +117,11 @@ class LiveBundle:
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_seconds):
             self.refresh()
+
+    def _why_none(self) -> str:
+        if self.mirror is not None and self.mirror.in_step_at is None:
+            return self.mirror.trouble or f"The live release of {self.mirror.remote} is on its way here."
+        return self._refusal.reason if self._refusal else "The release bundle is still being opened."
 
     def _opened(self) -> LiveRelease:
         pointer = None if self._pin else ReleasePointer.read(self._releases)

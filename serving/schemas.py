@@ -10,6 +10,7 @@ from ml.runtime.bundle import Bundle
 from ml.runtime.requests import BoughtTogetherRequest, ProductRequest
 from serving.caller import Caller
 from serving.live_bundle import LiveRelease, Refusal
+from serving.release_mirror import MirrorState
 
 
 class _Answer(BaseModel):
@@ -145,12 +146,30 @@ class RefusedRelease(_Answer):
         return cls(reason=refusal.reason, refused_at=refusal.refused_at)
 
 
+class MirrorFacts(_Answer):
+    """How this machine stands to the store that releases come from."""
+
+    remote: str = Field(examples=["gs://shop/releases"])
+    in_step_at: datetime | None = Field(
+        description="When the store last said what is live and it was here; when this is old, newer releases are missed."
+    )
+    trouble: str | None = Field(
+        description="Why the last attempt failed; null when it went well.",
+        examples=["gs://shop/releases/current.json cannot be read: Timeout of 30.0s exceeded"],
+    )
+
+    @classmethod
+    def of(cls, state: MirrorState) -> Self:
+        return cls(remote=state.remote, in_step_at=state.in_step_at, trouble=state.trouble)
+
+
 class Ready(_Answer):
     """A bundle answers."""
 
     status: Literal["ready"] = "ready"
     bundle_version: str = Field(examples=["2026-03-02-0a1b2c3d4e5f"])
     refused: RefusedRelease | None = Field(description="Null when the live release is the one that answers.")
+    mirror: MirrorFacts | None = Field(description="Null when releases lie in a folder of this machine.")
 
 
 class ModelFacts(_Answer):

@@ -4,11 +4,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml.contract.files import DEVELOPMENT_API_KEY
 from ml.features.pseudonym import DEVELOPMENT_KEY
+from ml.storage.objects import is_remote
 
 
 class Environment(StrEnum):
@@ -27,6 +28,11 @@ class ServiceSettings(BaseSettings):
         default=Environment.DEVELOPMENT, description="`production` refuses development defaults of secrets."
     )
     home: Path = Field(default=Path(".aisle"), description="Folder of all state; releases lie in `releases/` there.")
+    releases: str | None = Field(
+        default=None,
+        description="Where releases are published: a folder, or gs://<bucket>/releases, of which the home keeps verified copies "
+        "that answer without the network. `releases/` in the home when unset.",
+    )
     bundle: str | None = Field(
         default=None,
         pattern=r"^[\w-][\w.-]*$",
@@ -68,8 +74,21 @@ class ServiceSettings(BaseSettings):
     service_port: int = Field(default=8000, ge=1, le=65_535, description="Port to listen on.")
 
     @property
-    def releases(self) -> Path:
-        return self.home / "releases"
+    def releases_remote(self) -> str | None:
+        """The store to follow; None when releases lie in a folder of this machine."""
+        return self.releases if self.releases and is_remote(self.releases) else None
+
+    @property
+    def releases_folder(self) -> Path:
+        """The folder that is served from."""
+        return Path(self.releases) if self.releases and not self.releases_remote else self.home / "releases"
+
+    @field_validator("releases")
+    @classmethod
+    def _is_a_place(cls, releases: str | None) -> str | None:
+        if releases and "://" in releases and not is_remote(releases):
+            raise ValueError(f"AISLE_RELEASES must be a folder or gs://<bucket>/<prefix>. Received: {releases}.")
+        return releases
 
     @property
     def api_keys_path(self) -> Path:

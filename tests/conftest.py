@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from ml.bundle.write import BundleFolder
 from ml.runtime.bundle import Bundle, open_bundle
 from tests import world
+from tests.gcs import GcsServer
+from tests.local_gcp import LocalGcp
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +26,32 @@ def bundle(written_bundle: BundleFolder) -> Bundle:
 @pytest.fixture
 def repository() -> Path:
     return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
+    """An empty Cloud Storage server that Google's clients of this test find, and that nobody waits for longer than seconds."""
+    server = GcsServer.at(tmp_path / "gcs")
+    server.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
+    for name, seconds in (("CONNECT_SECONDS", 1.0), ("SILENCE_SECONDS", 1.0), ("GIVE_UP_SECONDS", 2.0)):
+        monkeypatch.setattr(f"ml.storage.gcs.{name}", seconds)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def local_gcp() -> Iterator[LocalGcp]:
+    """BigQuery and Cloud Storage as local servers, started by the first test that asks. Its environment is not set."""
+    with LocalGcp() as local:
+        yield local
+
+
+@pytest.fixture
+def fresh_gcp(local_gcp: LocalGcp, monkeypatch: pytest.MonkeyPatch) -> LocalGcp:
+    """The local servers, emptied, and the environment in which unchanged Google clients find them."""
+    local_gcp.reset()
+    for name, value in local_gcp.environment().items():
+        monkeypatch.setenv(name, value)
+    return local_gcp

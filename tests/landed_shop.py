@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.landing import land_everything
 from tests.demo_shop import AS_OF, tiny_settings

@@ -45,15 +45,18 @@ def item_id(item: int) -> str:
     return f"i{item:03d}"
 
 
-def training_data(*, seed: int = 0, weeks: int = WEEKS + 1) -> TrainingData:
-    interactions = _interactions(np.random.default_rng(seed))
+def training_data(
+    *, seed: int = 0, weeks: int = WEEKS + 1, leave_out_users: int = 0, leave_out_items: int = 0
+) -> TrainingData:
+    """The shop at `CUT`; without its first users and items where so many are to be left out."""
+    events = interactions(seed)
     cuts = weekly_cuts(CUT, weeks=weeks)
-    return TrainingData(
-        interactions=interactions,
-        items=_items(),
-        users=_users(),
-        item_features=pa.concat_tables([_item_features(interactions, cut) for cut in cuts]),
-        user_features=pa.concat_tables([_user_features(interactions, cut) for cut in cuts]),
+    return TrainingData.of(
+        events,
+        items=_items().slice(leave_out_items),
+        users=_users().slice(leave_out_users),
+        item_features=pa.concat_tables([_item_features(events, cut) for cut in cuts]),
+        user_features=pa.concat_tables([_user_features(events, cut) for cut in cuts]),
         cut_at=CUT,
     )
 
@@ -144,7 +147,8 @@ def _save(path: Path, table: np.ndarray, inputs: dict[str, tuple[str, int]], nod
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
-def _interactions(rng: np.random.Generator) -> pa.Table:
+def interactions(seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
     events = [event for user in range(NUM_USERS) for event in _events_of(user, rng)]
     events.sort(key=lambda event: event["occurred_at"])
     rows = [

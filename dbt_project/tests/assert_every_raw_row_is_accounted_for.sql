@@ -11,48 +11,61 @@ with landed as (
 
 ),
 
-judged as (
+verdicts as (
 
-    select landed_on, count(*) as num_rows
+    select landed_on, count(*) as num_rows, {{ count_if('reason is null') }} as num_accepted
     from {{ ref('int_interactions_judged') }}
     where {{ landed_in_window() }}
     group by landed_on
 
 ),
 
-verdicts as (
+facts as (
 
-    select {{ count_if('reason is null') }} as num_accepted, {{ count_if('reason is not null') }} as num_rejected
-    from {{ ref('int_interactions_judged') }}
+    select landed_on, count(*) as num_rows
+    from {{ ref('fct_interactions') }}
+    where {{ landed_in_window() }}
+    group by landed_on
 
 ),
 
-kept as (
+rejected as (
+
+    select landed_on, count(*) as num_rows
+    from {{ ref('int_interactions_rejected') }}
+    where {{ landed_in_window() }}
+    group by landed_on
+
+),
+
+days as (
+
+    select landed_on from landed
+    union distinct
+    select landed_on from verdicts
+    union distinct
+    select landed_on from facts
+    union distinct
+    select landed_on from rejected
+
+),
+
+final as (
 
     select
-        (select count(*) from {{ ref('fct_interactions') }}) as num_facts,
-        (select count(*) from {{ ref('int_interactions_rejected') }}) as num_rejected
+        days.landed_on,
+        coalesce(landed.num_rows, 0) as num_landed,
+        coalesce(verdicts.num_rows, 0) as num_judged,
+        coalesce(verdicts.num_accepted, 0) as num_accepted,
+        coalesce(facts.num_rows, 0) as num_facts,
+        coalesce(rejected.num_rows, 0) as num_rejected
+    from days
+    left join landed on days.landed_on = landed.landed_on
+    left join verdicts on days.landed_on = verdicts.landed_on
+    left join facts on days.landed_on = facts.landed_on
+    left join rejected on days.landed_on = rejected.landed_on
 
 )
 
-select
-    'judged' as place,
-    coalesce(landed.num_rows, 0) as num_expected,
-    coalesce(judged.num_rows, 0) as num_found
-from landed
-full outer join judged on landed.landed_on = judged.landed_on
-where coalesce(landed.num_rows, 0) <> coalesce(judged.num_rows, 0)
-
-union all
-
-select 'fct_interactions' as place, coalesce(verdicts.num_accepted, 0) as num_expected, kept.num_facts as num_found
-from verdicts
-cross join kept
-where coalesce(verdicts.num_accepted, 0) <> kept.num_facts
-
-union all
-
-select 'int_interactions_rejected' as place, coalesce(verdicts.num_rejected, 0) as num_expected, kept.num_rejected as num_found
-from verdicts
-cross join kept
-where coalesce(verdicts.num_rejected, 0) <> kept.num_rejected
+select * from final
+where num_landed <> num_judged or num_accepted <> num_facts or num_judged <> num_facts + num_rejected

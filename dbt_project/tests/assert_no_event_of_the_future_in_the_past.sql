@@ -6,6 +6,7 @@ with facts as (
 
     select cast(occurred_at as date) as event_date, cast(known_at as date) as known_date, count(*) as num_events
     from {{ ref('fct_interactions') }}
+    where {{ landed_in_window() }}
     group by 1, 2
 
 ),
@@ -14,6 +15,7 @@ days as (
 
     select event_date, known_date, sum(num_events) as num_events
     from {{ ref('int_user_item_days') }}
+    where {{ landed_in_window() }}
     group by event_date, known_date
 
 )

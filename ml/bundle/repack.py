@@ -49,7 +49,9 @@ def repack(
         raise BundleError(f"Expected a released bundle. Received: {champion}, which lacks a manifest or a ranker.")
     models = Models(old.encoder, old.towers, old.ranker)
     bundle = bundle_at(data, data.cut_at, models=models, settings=old.settings, source_settings=sources)
-    queries = models.user_vectors(bundle.users, bundle.items, at=int(data.cut_at.timestamp()))
+    queries = models.user_vectors(
+        bundle.users, bundle.items, at=int(data.cut_at.timestamp()), at_most=index.max_queries
+    )
     built = build_index(bundle.vectors, queries, settings=index)
     facts = old.manifest.facts.model_copy(
         update={

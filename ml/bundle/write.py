@@ -26,13 +26,13 @@ class BundleFolder:
     version: str
 
     def save(self, folder: Path) -> None:
-        """Where it is, not what it holds: a bundle lies in one place only."""
-        (folder / "bundle.json").write_text(json.dumps({"path": str(self.path.absolute()), "version": self.version}))
+        """The bundle itself, so that it can be read on another machine; on the same disk its files are shared, not copied."""
+        shutil.copytree(self.path, folder / self.version, copy_function=_share)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        said = json.loads((folder / "bundle.json").read_text())
-        return cls(Path(said["path"]), said["version"])
+        [manifest] = folder.glob(f"*/{MANIFEST}")
+        return cls(manifest.parent, Manifest.read(manifest.parent).version)
 
     def summary(self) -> dict[str, str | int | float]:
         """The manifest's facts and the size on disk."""
@@ -89,3 +89,11 @@ def _files(folder: Path) -> list[Path]:
 
 def _name(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
+
+
+def _share(source: str, target: str) -> None:
+    """One more name for a file that nobody changes any more, or a copy of it on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,5 +1,7 @@
 """Source tables of one cut, from the events known before it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import sparse
 
@@ -53,40 +55,47 @@ def ease(interest: sparse.csr_matrix, *, settings: SourceSettings) -> NeighbourT
     num_items = interest.shape[1]
     support = np.asarray(interest.sum(axis=0)).ravel()
     kept = np.sort(np.argsort(-support, kind="stable")[: settings.ease_max_items])
-    kept = kept[support[kept] > 0]
-    table = _empty(num_items, min(settings.ease_neighbours, max(len(kept), 1)))
+    kept = kept[support[kept] > 0].astype(np.int32)
     if not len(kept):
-        return table
-    gram = (interest[:, kept].T @ interest[:, kept]).toarray().astype(np.float32)
+        return _table([], num_items=num_items)
+    popular = interest[:, kept]
+    gram = (popular.T @ popular).toarray().astype(np.float32)
     gram[np.diag_indices_from(gram)] += settings.ease_l2
     inverse = np.linalg.inv(gram)
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
-    strongest = _strongest(weights, np.abs(weights), table.rows.shape[1])
-    table.rows[kept] = kept[strongest]
-    table.weights[kept] = np.take_along_axis(weights, strongest, axis=1)
-    return table
+    strongest = _strongest(np.abs(weights), settings.ease_neighbours)
+    items = np.repeat(kept, strongest.shape[1])
+    kept_weights = np.take_along_axis(weights, strongest, axis=1).ravel()
+    return _table([(items, kept[strongest].ravel(), kept_weights)], num_items=num_items)
 
 
 def cosine(matrix: sparse.csr_matrix, *, neighbours: int, shrinkage: float) -> NeighbourTable:
     """Cosine of item columns, co-occurrence / (|a| |b| + shrinkage), the strongest kept; an item is not its own neighbour."""
     num_items = matrix.shape[1]
     norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel()).astype(np.float32)
-    table = _empty(num_items, min(neighbours, max(num_items - 1, 1)))
-    columns = matrix.tocsc()
-    for start in range(0, num_items, BLOCK):
-        together = (columns[:, start : start + BLOCK].T @ columns).tocoo()
-        items, others = together.row + start, together.col
-        apart = items != others
-        items, others = items[apart], others[apart]
-        similar = together.data[apart] / (norms[items] * norms[others] + shrinkage + 1e-9)
-        order = np.lexsort((others, -similar, items))
-        items, others, similar = items[order], others[order], similar[order]
-        place = np.arange(len(items)) - np.searchsorted(items, items)
-        kept = (place < table.rows.shape[1]) & (similar > 0)
-        table.rows[items[kept], place[kept]] = others[kept]
-        table.weights[items[kept], place[kept]] = similar[kept]
-    return table
+    # Once, not per block: SciPy would turn the whole matrix round for each, and their number grows with the catalogue.
+    by_item, by_row = matrix.T.tocsr(), matrix.tocsr()
+    found = [
+        _nearest(by_item[start : start + BLOCK] @ by_row, start, norms, neighbours=neighbours, shrinkage=shrinkage)
+        for start in range(0, num_items, BLOCK)
+    ]
+    return _table(found, num_items=num_items)
+
+
+def _nearest(
+    together: sparse.csr_matrix, start: int, norms: Floats, *, neighbours: int, shrinkage: float
+) -> tuple[Rows, Rows, Floats]:
+    """Items of a block, their strongest neighbours and cosines; rows of `together` are items from `start` on."""
+    pairs = together.tocoo()
+    items, others = (pairs.row + start).astype(np.int32), pairs.col.astype(np.int32)
+    similar = pairs.data / (norms[items] * norms[others] + shrinkage + 1e-9)
+    real = (items != others) & (similar > 0)
+    items, others, similar = items[real], others[real], similar[real]
+    order = np.lexsort((others, -similar, items))
+    items, others, similar = items[order], others[order], similar[order]
+    kept = np.arange(len(items)) - np.searchsorted(items, items) < neighbours
+    return items[kept], others[kept], similar[kept]
 
 
 def popularity(log: InteractionLog, *, num_items: int, cut: int, decay_days: float) -> Popularity:
@@ -101,13 +110,16 @@ def popularity(log: InteractionLog, *, num_items: int, cut: int, decay_days: flo
     return Popularity(recent, all_time, recent / (all_time + 1))
 
 
-def _empty(num_items: int, neighbours: int) -> NeighbourTable:
-    return NeighbourTable(np.full((num_items, neighbours), -1, np.int32), np.zeros((num_items, neighbours), np.float32))
+def _table(pairs: Sequence[tuple[Rows, Rows, Floats]], *, num_items: int) -> NeighbourTable:
+    """Of blocks of (items, neighbours, weights), ordered by item."""
+    none = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
+    items, others, weights = (np.concatenate(parts) for parts in zip(none, *pairs, strict=True))
+    return NeighbourTable.of_pairs(items, others, weights, num_items=num_items)
 
 
-def _strongest(values: Floats, keys: Floats, k: int) -> Rows:
-    """Columns of the `k` largest keys per row, the largest first. `[rows, k]`"""
-    k = min(k, values.shape[1])
+def _strongest(keys: Floats, k: int) -> Rows:
+    """Columns of the `k` largest keys per row, the largest first. `[rows, min(k, columns)]`"""
+    k = min(k, keys.shape[1])
     found = np.argpartition(-keys, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(keys, found, axis=1), axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1).astype(np.int32)

@@ -32,13 +32,14 @@ class Models:
     def item_vectors(self, items: ItemTable) -> Floats:
         return self.towers.candidates(self.encoder.candidates(items.table))
 
-    def user_vectors(self, users: UserTable, items: ItemTable, *, at: int) -> Floats:
-        """Query vectors of all known users at one instant `[num_users, dimension]`."""
+    def user_vectors(self, users: UserTable, items: ItemTable, *, at: int, at_most: int) -> Floats:
+        """Query vectors of known users at one instant, evenly taken from the table where there are more `[n, dimension]`."""
+        rows = np.linspace(0, len(users) - 1, min(at_most, len(users))).astype(np.int32)
         inputs = self.encoder.queries(
             self.encoder.user_ids(users.table),
             users.histories,
-            np.arange(len(users), dtype=np.int32),
-            np.full(len(users), at, np.int64),
+            rows,
+            np.full(len(rows), at, np.int64),
             item_indexes=self.encoder.item_indexes(items.table["item_id"]),
         )
         return self.towers.query(inputs)

@@ -74,10 +74,28 @@ FCT_INTERACTIONS = pa.schema(
         "basket_id": pa.string(),
         "event_weight": pa.float64(),
         "event_date": pa.date32(),
+        "landed_on": pa.date32(),
     }
 )
 """Accepted events. `known_at` is when the shop's warehouse could first have known of the row (never before `occurred_at`);
-`basket_id` is the order, else the session; `amount` is quantity x price of a purchase, else null."""
+`basket_id` is the order, else the session; `amount` is quantity x price of a purchase, else null; `landed_on`, never before
+`event_date`, is the partition: a reader who bounds it below by the first day he wants pays for no older one."""
+
+ENCODED_EVENTS = pa.schema(
+    {
+        "user_row": pa.int32(),
+        "item_row": pa.int32(),
+        "event_code": pa.int8(),
+        "occurred_at": INSTANT,
+        "known_at": INSTANT,
+        "quantity": pa.float64(),
+        "price": pa.float64(),
+        "amount": pa.float64(),
+        "basket_number": pa.int32(),
+    }
+)
+"""`FCT_INTERACTIONS` without a string: what leaves the warehouse for training. Rows count from 0 in the order of the ids of
+`DIM_USERS` and `DIM_ITEMS`; `basket_number` numbers a user's baskets, -1 where there is none."""
 
 DIM_ITEMS = pa.schema([*RAW_ITEMS, pa.field("first_seen_at", INSTANT)])
 

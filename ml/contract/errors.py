@@ -11,6 +11,8 @@ AisleError
 ├── ReleaseError           publishing, promoting or rolling back failed
 ├── FeedbackError          the feedback log cannot be written or read right now
 ├── OnlineStoreError       the store of visits is away; lists are made of what the bundle knows
+├── StorageError           an object store is away, or what it holds is not what was put there
+│   └── PreconditionError  somebody else wrote the object first
 └── UnknownItemError       a request names an item the bundle does not hold
 """
 
@@ -57,6 +59,14 @@ class FeedbackError(AisleError):
 
 class OnlineStoreError(AisleError):
     """The store of visits does not answer; it holds copies only, so lists are staler and nothing is lost."""
+
+
+class StorageError(AisleError):
+    """An object store cannot be reached, refuses, or holds something else than was put there."""
+
+
+class PreconditionError(StorageError):
+    """The object is not at the generation it was read at: somebody else wrote it first. Nothing was overwritten."""
 
 
 class UnknownItemError(AisleError, KeyError):

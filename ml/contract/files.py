@@ -1,10 +1,14 @@
 """Files and folders that are whole or not there, also after a power cut."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 DEVELOPMENT_API_KEY = "development_api_key"
 """File of a home: the key a service in development makes for whoever can read its home."""
+LOCK = ".lock"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -14,6 +18,19 @@ def write_atomically(path: Path, text: str) -> None:
     sync(draft)
     draft.replace(path)
     sync(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder to oneself among all who ask for it this way; waits for others. A process that dies lets go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # A file and not the folder itself: network file systems lock nothing that is not open for writing.
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_tree(folder: Path) -> None:

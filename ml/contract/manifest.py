@@ -42,6 +42,25 @@ class BundleFacts(BaseModel):
     index_recall: float = Field(ge=0, le=1, description="recall@k of the index against exact search, as measured.")
 
 
+class FileList(BaseModel):
+    """What a folder holds. Read from a bundle's manifest, it is the part that every kind of folder has."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    files: dict[str, FileEntry] = Field(description="By path inside the folder, with forward slashes.")
+
+    @classmethod
+    def found_in(cls, folder: Path) -> Self:
+        """The files of a folder as they are now, but for the list itself."""
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+        return cls(files={path.relative_to(folder).as_posix(): file_entry(path) for path in paths})
+
+    def differing(self, folder: Path) -> list[str]:
+        """Names that are missing from a folder, altered in it or not listed; sorted."""
+        found = self.found_in(folder).files
+        return sorted(name for name in found.keys() | self.files if found.get(name) != self.files.get(name))
+
+
 class Manifest(BaseModel):
     """The facts, and the hash of every file."""
 
@@ -69,17 +88,26 @@ class Manifest(BaseModel):
         path = folder / MANIFEST
         if not path.is_file():
             raise BundleError(f"Expected a release bundle with a {MANIFEST}. Received: {folder}, which has none.")
+        return cls.parse(path.read_bytes(), bundle=folder.name)
+
+    @classmethod
+    def parse(cls, content: bytes, *, bundle: str) -> Self:
+        """The manifest in these bytes, wherever they were read.
+
+        Raises:
+            BundleError: they cannot be read, are of another format, or were altered.
+        """
         try:
-            manifest = cls.model_validate_json(path.read_bytes())
+            manifest = cls.model_validate_json(content)
         except (ValidationError, UnicodeDecodeError) as error:
-            raise BundleError(f"{MANIFEST} of bundle {folder.name} cannot be read ({error}). {REMEDY}") from error
+            raise BundleError(f"{MANIFEST} of bundle {bundle} cannot be read ({error}). {REMEDY}") from error
         if manifest.format_version != FORMAT_VERSION:
             raise BundleError(
-                f"{MANIFEST} of bundle {folder.name} must have format {FORMAT_VERSION}. "
+                f"{MANIFEST} of bundle {bundle} must have format {FORMAT_VERSION}. "
                 f"Received: {manifest.format_version}. {REMEDY}"
             )
         if manifest.version != _version(manifest.facts, manifest.files):
-            raise BundleError(f"{MANIFEST} of bundle {folder.name} was altered after it was written. {REMEDY}")
+            raise BundleError(f"{MANIFEST} of bundle {bundle} was altered after it was written. {REMEDY}")
         return manifest
 
 

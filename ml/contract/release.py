@@ -38,19 +38,29 @@ class ReleasePointer(BaseModel):
         """
         path = releases / POINTER
         if not path.is_file():
-            raise ReleaseError(
-                f"Nothing is released yet. Expected: {path}. Run `make demo`, or `aisle run` on your own data."
-            )
+            raise nothing_released(str(releases))
+        return cls.parse(path.read_bytes(), where=str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, *, where: str) -> Self:
+        """The pointer in these bytes.
+
+        Raises:
+            ReleaseError: they are none.
+        """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(content)
         except ValidationError as error:
             raise ReleaseError(
-                f"{path} is not a release pointer ({error}). Run `aisle rollback` to write it anew."
+                f"{where} is not a release pointer ({error}). Run `aisle rollback` to write it anew."
             ) from error
+
+    def as_text(self) -> str:
+        return self.model_dump_json(indent=1) + "\n"
 
     def write(self, releases: Path) -> None:
         """Make this release the live one. Readers see the old pointer or this one, never a part."""
-        write_atomically(releases / POINTER, self.model_dump_json(indent=1) + "\n")
+        write_atomically(releases / POINTER, self.as_text())
 
     def bundle_in(self, releases: Path) -> Path:
         """Folder of the live bundle.
@@ -66,6 +76,12 @@ class ReleasePointer(BaseModel):
                 "Run `aisle rollback` to return to an older release."
             )
         return bundle
+
+
+def nothing_released(releases: str) -> ReleaseError:
+    return ReleaseError(
+        f"Nothing is released yet. Expected: {releases}/{POINTER}. Run `make demo`, or `aisle run` on your own data."
+    )
 
 
 def manifest_sha256(bundle: Path) -> str:

@@ -1,8 +1,10 @@
 """What the towers learn from: one example per encounter of a user with an item."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ from ml.contract.errors import DataError, RecipeError
 from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.dataset.split import Window, refuse_lookahead
+from ml.dataset.stream import batches
 from ml.features.history import Histories
 from ml.features.log import InteractionLog
 from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
@@ -102,8 +105,44 @@ class RetrievalExamples:
     @property
     def item_shares(self) -> Floats:
         """Share of the examples that is each item's `[num_items]`: how often it meets others as an in-batch negative."""
-        counts = np.bincount(self.item_rows, minlength=len(self.candidates.ids))
-        return (counts / max(len(self), 1)).astype(np.float32)
+        return shares(self.item_counts)
+
+    @property
+    def item_counts(self) -> NDArray[np.int64]:
+        """Examples of each item `[num_items]`."""
+        return np.bincount(self.item_rows, minlength=len(self.candidates.ids))
+
+    @property
+    def known_targets(self) -> Floats:
+        return self.target[np.isfinite(self.target)]
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever any value does."""
+        hashed = sha256()
+        for name, array in sorted(self.arrays().items()):
+            hashed.update(f"{name} {array.shape} {array.dtype}".encode())
+            hashed.update(np.ascontiguousarray(array).data)
+        return hashed.hexdigest()
+
+    def batches(self, *, batch_size: int, seed: int, epoch: int) -> Iterator[Self]:
+        """An epoch in an exactly shuffled order: every order of the examples is as likely as any other."""
+        for positions in batches(len(self), batch_size=batch_size, seed=seed, epoch=epoch):
+            yield self.take(positions)
+
+    def take(self, positions: NDArray[np.integer] | slice) -> Self:
+        """The examples at some positions, in that order."""
+        queries = QueryInputs(*(getattr(self.queries, part.name)[positions] for part in fields(QueryInputs)))
+        return replace(self, queries=queries, **{name: getattr(self, name)[positions] for name in _OWN_ARRAYS})
+
+    def then(self, others: Sequence[Self]) -> Self:
+        """These examples followed by others of the same encoder and window."""
+        parts = [self, *others]
+        queries = QueryInputs(
+            *(np.concatenate([getattr(part.queries, one.name) for part in parts]) for one in fields(QueryInputs))
+        )
+        own: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _OWN_ARRAYS}
+        return replace(self, queries=queries, **own)
 
     def save(self, folder: Path) -> None:
         self.encoder.save(folder / "encoder")
@@ -124,11 +163,15 @@ class RetrievalExamples:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Every array by its dotted name: what is saved, and what a checkpoint's fingerprint covers."""
-        return {
-            **{f"candidates.{part.name}": getattr(self.candidates, part.name) for part in fields(CandidateInputs)},
-            **{f"queries.{part.name}": getattr(self.queries, part.name) for part in fields(QueryInputs)},
-            **{name: getattr(self, name) for name in _OWN_ARRAYS},
+        candidates = {
+            f"candidates.{part.name}": getattr(self.candidates, part.name) for part in fields(CandidateInputs)
         }
+        return {**candidates, **self.rows()}
+
+    def rows(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays that have one row per example."""
+        queries = {f"queries.{part.name}": getattr(self.queries, part.name) for part in fields(QueryInputs)}
+        return {**queries, **{name: getattr(self, name) for name in _OWN_ARRAYS}}
 
 
 _OWN_ARRAYS = ("user_rows", "item_rows", "at", "known_at", "weight", "target", "is_purchase")
@@ -191,7 +234,40 @@ def _target(events: InteractionLog, target_column: str) -> Floats:
     )
 
 
-def require_examples(examples: RetrievalExamples) -> None:
+class ExampleSource(Protocol):
+    """Examples of one window, wherever they lie: what training asks of them."""
+
+    @property
+    def encoder(self) -> TowerEncoder: ...
+    @property
+    def window(self) -> Window: ...
+    @property
+    def candidates(self) -> CandidateInputs: ...
+    @property
+    def item_shares(self) -> Floats: ...
+    @property
+    def known_targets(self) -> Floats:
+        """In no order."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the examples, and of all else that decides the order in which they come."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, *, batch_size: int, seed: int, epoch: int) -> Iterator[RetrievalExamples]:
+        """One epoch: each example at most once, in an order that depends on (seed, epoch) alone. All batches are equally large."""
+        ...
+
+
+def shares(counts: NDArray[np.int64]) -> Floats:
+    """Counts as shares of their sum; zeros when there is nothing to share."""
+    return (counts / max(int(counts.sum()), 1)).astype(np.float32)
+
+
+def require_examples(examples: ExampleSource) -> None:
     """Pass when there is something to learn from.
 
     Raises:

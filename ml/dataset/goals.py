@@ -1,6 +1,7 @@
 """What a list is judged by: which items each known user went on to buy."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -23,6 +24,17 @@ class Goals:
 
     def of(self, i: int) -> Rows:
         return self.item_rows[self.starts[i] : self.starts[i + 1]]
+
+    def at_most(self, num_users: int) -> Self:
+        """The goals of at most so many users, evenly taken in the order of user rows (pseudonyms have no order of their own)."""
+        if len(self) <= num_users:
+            return self
+        kept = np.linspace(0, len(self) - 1, num_users).astype(np.int64)
+        counts = np.diff(self.starts)
+        starts = np.concatenate([[0], np.cumsum(counts[kept])])
+        taken = np.zeros(len(self), np.bool_)
+        taken[kept] = True
+        return type(self)(self.user_rows[kept], starts, self.item_rows[taken.repeat(counts)])
 
 
 def goal_event(log: InteractionLog, preferred: EventType = EventType.PURCHASE) -> EventType:

@@ -1,9 +1,13 @@
 """The order in which examples are seen."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 def batches(num_examples: int, *, batch_size: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
@@ -22,3 +26,13 @@ def batches(num_examples: int, *, batch_size: int, seed: int, epoch: int) -> Ite
 def num_batches(num_examples: int, *, batch_size: int) -> int:
     """Batches of one epoch."""
     return num_examples // min(batch_size, num_examples) if num_examples else 0
+
+
+def ahead(pieces: Iterator[T]) -> Iterator[T]:
+    """The same pieces; while one is in use, a thread makes the next. What the making raises is raised here."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, pieces, end)
+        while (piece := coming.result()) is not end:
+            coming = thread.submit(next, pieces, end)
+            yield piece  # type: ignore[misc]  # all but `end` are pieces

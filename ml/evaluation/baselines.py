@@ -18,7 +18,7 @@ POPULARITY_DECAY_DAYS = 7.0
 NEIGHBOURS = 500
 """Most similar items kept of each item: bounds memory at 40 000 items, and further ones add noise."""
 _ROWS_AT_ONCE = 512
-"""Rows of a dense block of scores: 82 MB at 40 000 items."""
+"""Items, or users, whose pairs are in memory at once. All pairs are sparse: dense ones grow with the square of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,9 @@ class Past:
         """Likeness of each item to its `NEIGHBOURS` nearest, itself among them; equals of the last one are kept too `[num_items, num_items]`."""
         touched = (self.decayed_weights > 0).astype(np.float32)
         of_user, of_item = (np.sqrt(np.maximum(touched.sum(axis=axis), 1)) for axis in (1, 0))
-        unit = (touched / of_user[:, None] / of_item).tocsc()
-        blocks = []
-        for block in _blocks(self.num_items):
-            likeness = np.asarray((unit[:, block].T @ unit).toarray(), np.float32)
-            blocks.append(sparse.csr_array(np.where(likeness >= _thresholds(likeness, k=NEIGHBOURS), likeness, 0)))
+        unit = sparse.csr_array(touched / of_user[:, None] / of_item)
+        by_item = sparse.csr_array(unit.T)
+        blocks = [_strongest(by_item[block] @ unit, k=NEIGHBOURS) for block in _blocks(self.num_items)]
         return sparse.vstack(blocks, format="csr")
 
 
@@ -135,16 +133,19 @@ def item_knn(past: Past, *, k: int, own_items: bool) -> Rows:
     like itself too; without it nothing the user bought before is in the list.
     """
     weights, bought = past.decayed_weights, _table(past, past.purchases, np.ones(len(past.purchases), np.float32)) > 0
-    likeness = past.likeness * past.recommendable
+    likeness = sparse.csr_array(past.likeness * past.recommendable)
     lists = np.empty((past.num_users, k), np.int32)
     for block in _blocks(past.num_users):
         users = past.user_rows[block]
+        scores, theirs = weights[users] @ likeness, bought[users]
         # Sums in another order differ in the last digits; rounded, so that ties are ties on every machine.
-        scores = np.round((weights[users] @ likeness).toarray(), 6)
-        theirs = np.zeros(scores.shape, np.bool_) if own_items else bought[users].toarray()
-        found = _best(np.where(theirs, 0, scores), k=k)
-        fallback = _popular(past, size=2 * k + int(theirs.sum(axis=1).max(initial=0)), decay_days=POPULARITY_DECAY_DAYS)
-        lists[block] = _filled(found, fallback, forbidden=theirs)
+        scores.data = np.round(scores.data, 6)
+        if not own_items:
+            scores = scores - scores * theirs
+        size = 2 * k + (0 if own_items else int(np.diff(theirs.indptr).max(initial=0)))
+        fallback = _popular(past, size=size, decay_days=POPULARITY_DECAY_DAYS)
+        forbidden = None if own_items else theirs[:, np.maximum(fallback, 0)].toarray()
+        lists[block] = _filled(_best(scores, k=k), fallback, forbidden=forbidden)
     return lists
 
 
@@ -169,16 +170,23 @@ def _table(past: Past, log: InteractionLog, values: Floats) -> sparse.csr_array:
     return sparse.csr_array((values, (log.user_rows, log.item_rows)), shape=shape)
 
 
-def _best(scores: Floats, *, k: int) -> Rows:
+def _best(scores: sparse.csr_array, *, k: int) -> Rows:
     """The items of the k highest positive scores of each user, padded with -1 `[num_users, k]`."""
-    users, items = np.nonzero((scores > 0) & (scores >= _thresholds(scores, k=k)))
-    return _ranked(users, items, by=(scores[users, items],), num_users=len(scores), k=k)
+    best = _strongest(scores, k=k).tocoo()
+    return _ranked(best.row, best.col, by=(best.data,), num_users=scores.shape[0], k=k)
 
 
-def _thresholds(scores: NDArray[np.floating], *, k: int) -> NDArray[np.floating]:
-    """The k-th highest score of each row `[num_rows, 1]`, the lowest where a row is shorter."""
-    place = max(scores.shape[1] - k, 0)
-    return np.partition(scores, place, axis=1)[:, place : place + 1]
+def _strongest(table: sparse.csr_array, *, k: int) -> sparse.csr_array:
+    """The k highest positive values of each row and those equal to the last of them."""
+    values, starts = table.data, table.indptr
+    threshold = np.zeros(table.shape[0], values.dtype)
+    for row in np.flatnonzero(np.diff(starts) > k):
+        mine = values[starts[row] : starts[row + 1]]
+        threshold[row] = np.partition(mine, len(mine) - k)[len(mine) - k]
+    kept = table.copy()
+    kept.data = np.where((values > 0) & (values >= threshold.repeat(np.diff(starts))), values, 0)
+    kept.eliminate_zeros()
+    return kept
 
 
 def _ranked(
@@ -200,11 +208,12 @@ def _ranked(
 
 
 def _filled(lists: Rows, fallback: Rows, *, forbidden: NDArray[np.bool_] | None = None) -> Rows:
-    """Lists whose empty places hold the fallback's items in order, none twice and none forbidden to that user `[num_users, num_items]`."""
+    """Lists whose empty places hold the fallback's items in order, none twice and none forbidden to that user
+    `[num_users, len(fallback)]`."""
     num_users, k = lists.shape
     offered = np.tile(fallback, (num_users, 1))
     if forbidden is not None:
-        offered[np.take_along_axis(forbidden, np.maximum(offered, 0), axis=1)] = -1
+        offered[forbidden] = -1
     candidates = np.concatenate([lists, offered], axis=1)
     by_item = np.argsort(candidates, axis=1, kind="stable")  # stable: of two equals the first one stays
     ordered = np.take_along_axis(candidates, by_item, axis=1)

@@ -45,15 +45,16 @@ class Exam:
         twin = bundle_at(
             self.data, self.starts_at, models=models, settings=bundle.settings, source_settings=self.sources
         )
-        queries = models.user_vectors(twin.users, twin.items, at=self.split.test.start)
+        queries = models.user_vectors(twin.users, twin.items, at=self.split.test.start, at_most=self.index.max_queries)
         kind = self.index.model_copy(update={"kind": bundle.index.kind})
         return replace(twin, version=bundle.version, index=build_index(twin.vectors, queries, settings=kind).index)
 
     def goals(self, bundle: Bundle) -> Goals:
-        """What users went on to buy in the window."""
+        """What users went on to buy in the window, at most `settings.max_users` of them."""
         log = in_catalogue(self.data, bundle.items)
         window = self.split.test
-        return goals_between(log, window.start, window.end, event_type=goal_event(self.data.log))
+        reached = goals_between(log, window.start, window.end, event_type=goal_event(self.data.log))
+        return reached.at_most(self.settings.max_users)
 
 
 def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | None = None) -> EvaluationReport:

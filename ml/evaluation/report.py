@@ -35,6 +35,11 @@ class EvaluationSettings(_Frozen):
     top: int = Field(
         default=10, ge=1, le=1000, description="The k of NDCG, MAP, precision, hit rate, novelty and diversity."
     )
+    max_users: int = Field(
+        default=5_000,
+        ge=10,
+        description="Users who are judged, evenly taken where more reached a goal: intervals narrow with the root, time grows in step.",
+    )
     slices: SliceSettings = Field(default_factory=SliceSettings, description="Where the lines between slices run.")
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings, description="How intervals are made.")
 

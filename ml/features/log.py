@@ -12,6 +12,9 @@ from ml.contract.events import EVENT_TYPES
 from ml.contract.types import Codes, Floats, Rows, Seconds
 from ml.features.vocabulary import Vocabulary
 
+EVENT_ORDER = ("occurred_at", "user_row", "item_row", "event_code", "known_at", "basket_number", "quantity", "price")
+"""Columns of `ENCODED_EVENTS` events are sorted by. All that tell two apart, so that no warehouse's own order shows."""
+
 
 @dataclass(frozen=True)
 class InteractionLog:
@@ -46,6 +49,22 @@ class InteractionLog:
             quantity=_floats(interactions["quantity"].fill_null(1.0))[order],
             amount=_floats(interactions["amount"].fill_null(float("nan")))[order],
             basket_rows=_factorised(interactions["basket_id"])[order],
+        )
+
+    @classmethod
+    def from_encoded(cls, events: pa.Table) -> Self:
+        """Of a table with the columns of `ENCODED_EVENTS`, in the order of `EVENT_ORDER`."""
+        user_rows, baskets = (events[name].to_numpy() for name in ("user_row", "basket_number"))
+        _, basket_rows = np.unique(user_rows.astype(np.int64) << 32 | np.maximum(baskets, 0), return_inverse=True)
+        return cls(
+            user_rows=user_rows,
+            item_rows=events["item_row"].to_numpy(),
+            event_codes=events["event_code"].to_numpy(),
+            occurred_at=_seconds(events["occurred_at"]),
+            known_at=_seconds(events["known_at"]),
+            quantity=_floats(events["quantity"].fill_null(1.0)),
+            amount=_floats(events["amount"].fill_null(float("nan"))),
+            basket_rows=np.where(baskets >= 0, basket_rows, -1).astype(np.int32),
         )
 
     def __len__(self) -> int:

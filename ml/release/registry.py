@@ -50,14 +50,17 @@ class Registry:
     """An MLflow tracking store and model registry."""
 
     tracking_uri: str
-    artifact_root: Path
+    artifact_root: str
+    """Where the bytes go, as a URI; a tracking server decides that itself."""
 
     @classmethod
-    def under(cls, home: Path) -> "Registry":
-        """SQLite and a folder; MLflow's pure file store raises since 3.17."""
+    def under(cls, home: Path, *, tracking_uri: str | None = None, artifact_root: str | None = None) -> "Registry":
+        """SQLite and a folder in the home, unless told otherwise; MLflow's pure file store raises since 3.17."""
         home = home.absolute()
         home.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{home / 'mlflow.db'}", home / "mlflow-artifacts")
+        return cls(
+            tracking_uri or f"sqlite:///{home / 'mlflow.db'}", artifact_root or (home / "mlflow-artifacts").as_uri()
+        )
 
     def log_candidate(self, bundle: Path, candidate: Candidate) -> RegisteredVersion:
         """A new version with a copy of the bundle, under the alias `challenger`. A bundle logged before keeps its version."""
@@ -156,8 +159,9 @@ class Registry:
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
             return str(experiment.experiment_id)
-        # Absolute: MLflow's default is ./mlruns under whatever folder the process happens to run in.
-        return str(self._client.create_experiment(EXPERIMENT, artifact_location=self.artifact_root.absolute().as_uri()))
+        # MLflow's default is ./mlruns under whatever folder the process happens to run in.
+        served = self.tracking_uri.startswith(("http://", "https://"))
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=None if served else self.artifact_root))
 
 
 def _registered(version: Any) -> RegisteredVersion:

@@ -35,6 +35,12 @@ class RetrieverSettings(BaseModel):
     epochs: int = Field(5, ge=1, le=1000, description="Passes over the examples.")
     carry_on_epochs: int = Field(2, ge=1, le=1000, description="Passes when training goes on from another retriever.")
     batch_size: int = Field(1024, ge=2, le=65_536, description="Examples per step; each is a negative of the others.")
+    events_in_memory: int = Field(
+        20_000_000,
+        ge=0,
+        description="The examples of a log of more events than this lie on disk and are shuffled a buffer at a time; "
+        "of a smaller one they are in memory (about 0.3 GB per million) and shuffled exactly.",
+    )
     optimizer: Literal["adam", "adagrad"] = Field(
         "adam", description="adagrad touches only rows in use: for large catalogues."
     )

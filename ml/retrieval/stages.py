@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ml.dataset.examples import RetrievalExamples
+from ml.contract.errors import ContractError
+from ml.dataset.examples import ExampleSource, RetrievalExamples
 from ml.dataset.split import TimeSplit, Window
+from ml.dataset.streamed import StreamedExamples
 from ml.dataset.training_data import TrainingData
+from ml.features.log import InteractionLog
 from ml.features.tower_inputs import TowerEncoder
 from ml.retrieval.export import export_graphs, export_retriever
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.train import OnEpoch, train_retriever
 from ml.retrieval.trained import TrainedRetriever
+from ml.storage import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -49,37 +53,81 @@ def train_stages(
     settings: RetrieverSettings,
     *,
     checkpoints: Path | None = None,
+    checkpoint_store: ObjectStore | None = None,
+    scratch: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> RetrieverStages:
     """Both stages. Each knows only users, items and events of its own window's past.
 
     A shop that never says what a purchase was worth gets no rating head: `model_type` becomes `retrieval`, and the summary
     says so.
+
+    Args:
+        scratch: a folder for examples that do not fit into memory; what it held is lost.
     """
-    base_examples = examples_of(data, split.base, settings)
-    if not np.isfinite(base_examples.target).any():
+    base_examples = examples_of(data, split.base, settings, scratch=scratch)
+    if not len(base_examples.known_targets):
         settings = settings.model_copy(update={"model_type": "retrieval"})
-    base = train_retriever(base_examples, settings, checkpoint_folder=_sub(checkpoints, "base"), on_epoch=on_epoch)
-    examples = examples_of(data, split.train, settings)
+    base = train_retriever(
+        base_examples,
+        settings,
+        checkpoint_folder=_sub(checkpoints, "base"),
+        checkpoint_store=checkpoint_store,
+        on_epoch=on_epoch,
+    )
+    examples = examples_of(data, split.train, settings, scratch=scratch)  # those of the base have done their part
     final = train_retriever(
-        examples, settings, checkpoint_folder=_sub(checkpoints, "final"), warm_start=base, on_epoch=on_epoch
+        examples,
+        settings,
+        checkpoint_folder=_sub(checkpoints, "final"),
+        checkpoint_store=checkpoint_store,
+        warm_start=base,
+        on_epoch=on_epoch,
     )
     return RetrieverStages(base, final, active_items(data.items_by_row), len(examples))
 
 
-def examples_of(data: TrainingData, window: Window, settings: RetrieverSettings) -> RetrievalExamples:
-    """Examples of a window, with an encoder that knows what occurred before the window's end and nothing else."""
-    known = data.log.before(window.end)
-    items = data.items_by_row.take(pa.array(np.unique(known.item_rows)))
-    users = data.users_by_row.take(pa.array(np.unique(known.user_rows)))
-    return RetrievalExamples.of(
-        data.log,
-        encoder=TowerEncoder.fit(users=users, items=items, history_length=settings.history_length),
-        users=data.users_by_row,
-        items=data.items_by_row,
-        window=window,
-        target_column=settings.target_column,
-    )
+def examples_of(
+    data: TrainingData, window: Window, settings: RetrieverSettings, *, scratch: Path | None = None
+) -> ExampleSource:
+    """Examples of a window, with an encoder that knows what occurred before the window's end and nothing else.
+
+    Args:
+        scratch: where the examples of a log of more than `events_in_memory` events are put.
+
+    Raises:
+        ContractError: they need a place and have none.
+    """
+    items, users = _seen(data, window)
+    encoder = TowerEncoder.fit(users=users, items=items, history_length=settings.history_length)
+
+    def of(log: InteractionLog) -> RetrievalExamples:
+        return RetrievalExamples.of(
+            log,
+            encoder=encoder,
+            users=data.users_by_row,
+            items=data.items_by_row,
+            window=window,
+            target_column=settings.target_column,
+        )
+
+    if len(data.events) <= settings.events_in_memory:
+        return of(data.log)
+    if scratch is None:
+        raise ContractError(
+            f"Examples of more than {settings.events_in_memory} events need `scratch`, a folder. "
+            f"Received: none, and {len(data.events)} events. Name a folder, or raise `events_in_memory`."
+        )
+    return StreamedExamples.write(map(of, data.events.logs()), scratch)
+
+
+def _seen(data: TrainingData, window: Window) -> tuple[pa.Table, pa.Table]:
+    """Items and users with an event that was known before the window's end."""
+    items, users = (np.zeros(len(table), np.bool_) for table in (data.items, data.users))
+    for log in data.events.logs():
+        known = log.before(window.end)
+        items[known.item_rows], users[known.user_rows] = True, True
+    return data.items_by_row.filter(pa.array(items)), data.users_by_row.filter(pa.array(users))
 
 
 def active_items(items: pa.Table) -> pa.Table:

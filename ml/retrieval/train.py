@@ -1,22 +1,22 @@
 """Training: ids already integers, order a pure function of (seed, epoch), a checkpoint after every epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.contract.errors import ContractError
 from ml.contract.types import Floats
-from ml.dataset.examples import RetrievalExamples, require_examples
-from ml.dataset.stream import batches, num_batches
+from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
+from ml.dataset.stream import num_batches
 from ml.features.tower_inputs import QueryInputs
 from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.trained import EpochReport, TrainedRetriever, WeightSummary, named_weights
+from ml.storage import ObjectStore
 
 if TYPE_CHECKING:
     from ml.retrieval.multitask import Batch, MultitaskModel
@@ -26,10 +26,11 @@ WARM_UP_SHARE = 0.1
 
 
 def train_retriever(
-    examples: RetrievalExamples,
+    examples: ExampleSource,
     settings: RetrieverSettings,
     *,
     checkpoint_folder: Path | None = None,
+    checkpoint_store: ObjectStore | None = None,
     warm_start: TrainedRetriever | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainedRetriever:
@@ -38,6 +39,7 @@ def train_retriever(
     Args:
         checkpoint_folder: a run killed and called again with the same arguments goes on after its last whole epoch and
             ends with the weights the uninterrupted run would have ended with.
+        checkpoint_store: keeps the checkpoint too, so that the run may be called again on another machine.
         warm_start: go on from this retriever for `carry_on_epochs` instead of beginning anew for `epochs`.
         on_epoch: called after every epoch, once its checkpoint is on disk.
 
@@ -59,52 +61,54 @@ def train_retriever(
     model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
     reports = _run_epochs(
         model,
-        _Arrays.of(examples, target),
+        _Steps.of(examples, target),
         num_epochs=num_epochs,
-        checkpoint=_checkpoint(checkpoint_folder, examples, settings, started_from),
+        checkpoint=_checkpoint(checkpoint_folder, checkpoint_store, examples, settings, started_from),
         on_epoch=on_epoch,
     )
     return TrainedRetriever(examples.encoder, settings, target, model, reports)
 
 
 @dataclass(frozen=True)
-class _Arrays:
-    """The examples as training steps take them."""
+class _Steps:
+    """Examples as training steps take them."""
 
-    examples: RetrievalExamples
+    examples: ExampleSource
+    target: TargetTransform | None
     log_q: Floats
-    target: Floats
-    target_known: Floats
 
     @classmethod
-    def of(cls, examples: RetrievalExamples, target: TargetTransform | None) -> Self:
-        known = np.isfinite(examples.target)
-        values = target.apply(examples.target) if target is not None else np.zeros_like(examples.target)
+    def of(cls, examples: ExampleSource, target: TargetTransform | None) -> Self:
         with np.errstate(divide="ignore"):  # log 0 of an item without examples: no step ever asks for it
-            log_q = np.log(examples.item_shares)
-        return cls(examples, log_q, np.where(known, values, 0).astype(np.float32), known.astype(np.float32))
+            return cls(examples, target, np.log(examples.item_shares))
 
-    def take(self, positions: NDArray[np.int64]) -> "Batch":
+    def epoch(self, epoch: int, settings: RetrieverSettings) -> "Iterator[Batch]":
+        """One pass over the examples."""
+        found = self.examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=epoch)
+        return map(self._batch, found)
+
+    def _batch(self, examples: RetrievalExamples) -> "Batch":
         from ml.retrieval.multitask import Batch
         from ml.retrieval.towers import CandidateTensors, QueryTensors
 
-        examples = self.examples
-        item_rows = examples.item_rows[positions]
+        candidates, item_rows = examples.candidates, examples.item_rows
+        known = np.isfinite(examples.target)
+        values = self.target.apply(examples.target) if self.target is not None else np.zeros_like(examples.target)
         return Batch(
-            query=QueryTensors(*(getattr(examples.queries, part.name)[positions] for part in fields(QueryInputs))),
-            candidate=CandidateTensors(examples.candidates.ids[item_rows], examples.candidates.numbers[item_rows]),
+            query=QueryTensors(*(getattr(examples.queries, part.name) for part in fields(QueryInputs))),
+            candidate=CandidateTensors(candidates.ids[item_rows], candidates.numbers[item_rows]),
             item_rows=item_rows,
             log_q=self.log_q[item_rows],
-            weight=examples.weight[positions],
-            target=self.target[positions],
-            target_known=self.target_known[positions],
-            is_purchase=examples.is_purchase[positions].astype(np.float32),
+            weight=examples.weight,
+            target=np.where(known, values, 0).astype(np.float32),
+            target_known=known.astype(np.float32),
+            is_purchase=examples.is_purchase.astype(np.float32),
         )
 
 
 def _run_epochs(
     model: "MultitaskModel",
-    arrays: _Arrays,
+    steps: _Steps,
     *,
     num_epochs: int,
     checkpoint: Checkpoint | None,
@@ -115,7 +119,7 @@ def _run_epochs(
     step = tf.function(model.train_step)
     reports = list(checkpoint.restore(model)) if checkpoint else []
     for epoch in range(len(reports), num_epochs):
-        reports.append(_run_epoch(model, step, arrays, epoch=epoch))
+        reports.append(_run_epoch(model, step, steps, epoch=epoch))
         if checkpoint:
             checkpoint.write(model, reports)
         if on_epoch:
@@ -123,17 +127,14 @@ def _run_epochs(
     return tuple(reports)
 
 
-def _run_epoch(model: "MultitaskModel", step: Any, arrays: _Arrays, *, epoch: int) -> EpochReport:
+def _run_epoch(model: "MultitaskModel", step: Any, steps: _Steps, *, epoch: int) -> EpochReport:
     settings = model.settings
     model.reset_metrics()
-    total, steps = 0.0, 0
-    for positions in batches(len(arrays.examples), batch_size=settings.batch_size, seed=settings.seed, epoch=epoch):
-        total += float(step(arrays.take(positions))["total_loss"])
-        steps += 1
+    losses = [float(step(batch)["total_loss"]) for batch in steps.epoch(epoch, settings)]
     means = {name: float(mean.result()) if mean.count.numpy() else float("nan") for name, mean in model.means.items()}
     return EpochReport(
         epoch=epoch,
-        loss=total / steps,
+        loss=sum(losses) / len(losses),
         retrieval_loss=means["retrieval"],
         rating_loss=means["rating"],
         conversion_loss=means["conversion"],
@@ -161,23 +162,27 @@ def _optimizer(settings: RetrieverSettings, num_steps: int) -> Any:
 
 
 def _target(
-    examples: RetrievalExamples, settings: RetrieverSettings, warm_start: TrainedRetriever | None
+    examples: ExampleSource, settings: RetrieverSettings, warm_start: TrainedRetriever | None
 ) -> TargetTransform | None:
     """Fitted on the examples; kept from the retriever we go on from, whose head already speaks in its units."""
     if not settings.rates:
         return None
     if warm_start is not None:
         return warm_start.target
-    return TargetTransform.fit(examples.target)
+    return TargetTransform.fit(np.sort(examples.known_targets))  # a mean depends on the order in its last bit
 
 
 def _checkpoint(
-    folder: Path | None, examples: RetrievalExamples, settings: RetrieverSettings, started_from: dict[str, Floats]
+    folder: Path | None,
+    store: ObjectStore | None,
+    examples: ExampleSource,
+    settings: RetrieverSettings,
+    started_from: dict[str, Floats],
 ) -> Checkpoint | None:
-    return Checkpoint(folder, fingerprint(examples, settings, started_from=started_from)) if folder else None
+    return Checkpoint(folder, fingerprint(examples, settings, started_from=started_from), store) if folder else None
 
 
-def _require_history_length(examples: RetrievalExamples, settings: RetrieverSettings) -> None:
+def _require_history_length(examples: ExampleSource, settings: RetrieverSettings) -> None:
     if examples.encoder.history_length != settings.history_length:
         raise ContractError(
             f"The examples must be encoded with `history_length` {settings.history_length}. "

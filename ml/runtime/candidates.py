@@ -57,7 +57,7 @@ class SourceTables:
 
     def summary(self) -> dict[str, int | float]:
         """Items with at least one neighbour, by source."""
-        linked = {f"items_with_{name}": int((getattr(self, name).rows[:, 0] >= 0).sum()) for name in _NEIGHBOURS}
+        linked = {f"items_with_{name}": getattr(self, name).num_linked for name in _NEIGHBOURS}
         return {"items": len(self.popularity.recent), **linked}
 
     @classmethod

@@ -5,30 +5,67 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ml.contract.types import Floats, Rows
+from ml.contract.types import Floats, Rows, Seconds
 from ml.runtime.sparse_scores import SparseScores
 
 
 @dataclass(frozen=True)
 class NeighbourTable:
-    """For each item its strongest neighbours; rows padded with -1 and weight 0."""
+    """For each item its strongest neighbours, the strongest first. Holds no padding: of a million items most have few."""
 
+    starts: Seconds
+    """`[num_items + 1]`: item i's neighbours are the slice `starts[i]:starts[i + 1]` of the two below."""
     rows: Rows
-    """`[num_items, neighbours]`"""
     weights: Floats
-    """`[num_items, neighbours]`"""
+
+    @classmethod
+    def of_pairs(cls, items: Rows, neighbours: Rows, weights: Floats, *, num_items: int) -> Self:
+        """Of pairs ordered by item, and of one item by strength."""
+        starts = np.searchsorted(items, np.arange(num_items + 1))
+        return cls(starts.astype(np.int64), neighbours.astype(np.int32), weights.astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def num_linked(self) -> int:
+        """Items with at least one neighbour."""
+        return int(np.count_nonzero(np.diff(self.starts)))
+
+    def of(self, item: int) -> tuple[Rows, Floats]:
+        """Neighbours of one item and their weights."""
+        mine = slice(self.starts[item], self.starts[item + 1])
+        return self.rows[mine], self.weights[mine]
 
     def scores(self, items: Rows, strengths: Floats) -> SparseScores:
         """What the neighbours of `items [n]` add up to, each item counting with its strength `[n]`."""
-        rows, weights = self.rows[items], self.weights[items] * strengths[:, None]
-        real = rows >= 0
-        return SparseScores.summed(rows[real], weights[real])
+        counts = self.starts[items + 1] - self.starts[items]
+        places = _ranges(self.starts[items], counts)
+        return SparseScores.summed(self.rows[places], self.weights[places] * np.repeat(strengths, counts))
 
     def save(self, path: Path) -> None:
-        np.savez(path, rows=self.rows, weights=self.weights)
+        np.savez(path, starts=self.starts, rows=self.rows, weights=self.weights)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["rows"], arrays["weights"])
+            if "starts" not in arrays:  # a bundle of version 0.1: rows padded with -1 `[num_items, neighbours]`
+                return cls._of_padded(arrays["rows"], arrays["weights"])
+            return cls(arrays["starts"], arrays["rows"], arrays["weights"])
+
+    @classmethod
+    def _of_padded(cls, rows: Rows, weights: Floats) -> Self:
+        real = rows >= 0
+        return cls.of_pairs(np.nonzero(real)[0].astype(np.int32), rows[real], weights[real], num_items=len(rows))
+
+
+def _ranges(starts: Seconds, counts: Seconds) -> NDArray[np.int64]:
+    """The positions of several slices one after the other.
+
+    >>> _ranges(np.array([4, 0]), np.array([2, 3])).tolist()
+    [4, 5, 0, 1, 2]
+    """
+    before = np.cumsum(counts) - counts
+    return np.arange(int(counts.sum())) + np.repeat(starts - before, counts)

@@ -16,6 +16,8 @@ from ml.features.tower_inputs import CandidateInputs, QueryInputs
 QUERY_TOWER = "query_tower.onnx"
 CANDIDATE_TOWER = "candidate_tower.onnx"
 RATING_HEAD = "rating_head.onnx"
+BLOCK = 16_384
+"""Rows a tower is asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ class OnnxTowers:
             "history_ages": inputs.history_ages,
             "context": inputs.context,
         }
-        return _run(self.query_tower, ["vector"], feeds)[0]
+        return _run_in_blocks(self.query_tower, feeds)
 
     def candidates(self, inputs: CandidateInputs) -> Floats:
         """Unit vectors of items `[n, d]`."""
-        return _run(self.candidate_tower, ["vector"], {"ids": inputs.ids, "numbers": inputs.numbers})[0]
+        return _run_in_blocks(self.candidate_tower, {"ids": inputs.ids, "numbers": inputs.numbers})
 
     def rate(self, query: Floats, candidates: Floats) -> HeadPredictions:
         """Predictions for one query `[d]` with each of its candidates `[m, d]`."""
@@ -88,6 +90,16 @@ def _session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _run_in_blocks(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> Floats:
+    """Vectors of any number of rows in bounded memory: what lies between two layers is larger than what goes in and comes out."""
+    rows = len(next(iter(feeds.values())))
+    blocks = [
+        _run(session, ["vector"], {name: array[start : start + BLOCK] for name, array in feeds.items()})[0]
+        for start in range(0, max(rows, 1), BLOCK)
+    ]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _run(session: ort.InferenceSession, outputs: list[str], feeds: Mapping[str, NDArray[Any]]) -> list[Floats]:

@@ -7,17 +7,10 @@ import dagster as dg
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from orchestration.automation import EVERY_TEN_MINUTES
 from orchestration.partitions import daily, last_day_of
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 from orchestration.sources import descriptions
 from orchestration.sources.descriptions import column_schema
-from orchestration.sources.landing import (
-    LandedDays,
-    LandedSnapshot,
-    land_impressions,
-    land_interactions,
-    land_items,
-    land_users,
-)
+from orchestration.sources.raw_tables import RawDays, RawSnapshot
 from orchestration.sources.resource import SourceResource
 
 OWNERS = ["team:data"]
@@ -32,7 +25,7 @@ OWNERS = ["team:data"]
     metadata={"dagster/column_schema": column_schema(RAW_INTERACTIONS, descriptions.INTERACTIONS)},
 )
 def interactions(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """What people did, dirt included: views, carts, purchases, returns. One row per row of the source.
 
@@ -40,8 +33,8 @@ def interactions(
     replaces it whole or, when anything fails, leaves it as it was. No row is ever dropped here: rows that a mapping declares
     out of scope carry the reason.
     """
-    start, end = window_of(context)
-    return _days_result(land_interactions(source.open(until=last_day_of(context)), warehouse, start=start, end=end))
+    tables = source.tables(warehouse, until=last_day_of(context))
+    return _days_result(context, tables.interactions(*window_of(context)))
 
 
 @dg.asset(
@@ -53,13 +46,13 @@ def interactions(
     metadata={"dagster/column_schema": column_schema(RAW_IMPRESSIONS, descriptions.IMPRESSIONS)},
 )
 def impressions(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """What people were shown, at which place and with what probability. One row per shown place; partitioned as
     `interactions` are. Empty where the shop does not log its lists.
     """
-    start, end = window_of(context)
-    return _days_result(land_impressions(source.open(until=last_day_of(context)), warehouse, start=start, end=end))
+    tables = source.tables(warehouse, until=last_day_of(context))
+    return _days_result(context, tables.impressions(*window_of(context)))
 
 
 @dg.asset(
@@ -70,13 +63,13 @@ def impressions(
     metadata={"dagster/column_schema": column_schema(RAW_ITEMS, descriptions.ITEMS)},
 )
 def items(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """The catalogue as it stands: prices, stock, what is for sale. One row per item.
 
     Its DataVersion is a hash of the content: what depends on it runs again only when the catalogue has changed.
     """
-    return _snapshot_result(land_items(source.open(until=last_day_of(context)), warehouse))
+    return _snapshot_result(source.tables(warehouse, until=last_day_of(context)).items())
 
 
 @dg.asset(
@@ -86,10 +79,10 @@ def items(
     metadata={"dagster/column_schema": column_schema(RAW_USERS, descriptions.USERS)},
 )
 def users(
-    context: dg.AssetExecutionContext, source: SourceResource, warehouse: DuckDBWarehouse
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
 ) -> dg.MaterializeResult[None]:
     """Who the shop knows, with their own ids: these never pass the staging layer. One row per user."""
-    return _snapshot_result(land_users(source.open(until=last_day_of(context)), warehouse))
+    return _snapshot_result(source.tables(warehouse, until=last_day_of(context)).users())
 
 
 def window_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
@@ -98,23 +91,30 @@ def window_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
     return date.fromisoformat(days.start), date.fromisoformat(days.end)
 
 
-def _days_result(landed: LandedDays) -> dg.MaterializeResult[None]:
+def _days_result(context: dg.AssetExecutionContext, landed: RawDays) -> dg.MaterializeResult[None]:
+    for warning in landed.warnings:
+        context.log.warning(warning)
     counts = {f"rows/{kind}": rows for kind, rows in landed.rows_by_kind.items()}
     return dg.MaterializeResult(
         metadata={
             "rows": landed.rows,
-            "dagster/row_count": landed.table_rows,
+            **_row_count(landed.table_rows),
             "days": (landed.end - landed.start).days + 1,
             "from_day": landed.start.isoformat(),
             "until_day": landed.end.isoformat(),
             "source": landed.source,
+            **landed.layout,
             **counts,
         }
     )
 
 
-def _snapshot_result(landed: LandedSnapshot) -> dg.MaterializeResult[None]:
+def _snapshot_result(landed: RawSnapshot) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": landed.rows, "source": landed.source},
+        metadata={**_row_count(landed.rows), "source": landed.source, **landed.layout},
         data_version=dg.DataVersion(landed.digest),
     )
+
+
+def _row_count(rows: int | None) -> dict[str, int]:
+    return {} if rows is None else {"dagster/row_count": rows}

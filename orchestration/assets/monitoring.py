@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -12,7 +11,7 @@ from ml.drift import SIGNIFICANT, WEEK, DriftReport, DriftSnapshot, drift_report
 from orchestration.partitions import cut_of
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 
 CHECK = "features_have_not_drifted"
 FEATURE_DRIFT = dg.AssetKey(["monitoring", "feature_drift"])
@@ -32,7 +31,7 @@ FEATURE_DRIFT = dg.AssetKey(["monitoring", "feature_drift"])
     owners=["team:ml"],
 )
 def feature_drift(
-    context: dg.AssetExecutionContext, warehouse: DuckDBWarehouse, releases: ReleaseStore, reports: ReportFolder
+    context: dg.AssetExecutionContext, warehouse: Warehouse, releases: ReleaseStore, reports: ReportFolder
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """How far the events of the last seven days are from those the champion learned from: PSI per watched feature, on the
     decile edges frozen in its bundle, so that a number can be recomputed later. One report per run; nothing before the first
@@ -50,10 +49,10 @@ def feature_drift(
     report = drift_report(snapshot.reference, window)
     page = reports.page("feature_drift", context.run_id)
     write_html(page, report, snapshot.reference, sample=snapshot.sample, window=window)
-    yield result_of(report, champion=champion.name, until=until, page=page)
+    yield result_of(report, champion=champion.name, until=until, page=reports.shown(page))
 
 
-def live_tables(warehouse: DuckDBWarehouse, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
+def live_tables(warehouse: Warehouse, start: datetime, end: datetime) -> tuple[pa.Table, pa.Table]:
     """Events of [start, end), and the catalogue."""
     events = warehouse.query(
         f"select {', '.join(FCT_INTERACTIONS.names)} from marts.fct_interactions where occurred_at >= ? and occurred_at < ?",
@@ -62,7 +61,9 @@ def live_tables(warehouse: DuckDBWarehouse, start: datetime, end: datetime) -> t
     return events, warehouse.query(f"select {', '.join(DIM_ITEMS.names)} from marts.dim_items")
 
 
-def result_of(report: DriftReport, *, champion: str, until: datetime, page: Path) -> dg.MaterializeResult[None]:
+def result_of(
+    report: DriftReport, *, champion: str, until: datetime, page: dg.MetadataValue
+) -> dg.MaterializeResult[None]:
     """One point of each time series, and the verdict at the threshold."""
     numbers = {"psi_max": report.largest, **{f"psi/{name}": value for name, value in report.psi.items()}}
     passed = dg.AssetCheckResult(
@@ -81,7 +82,7 @@ def result_of(report: DriftReport, *, champion: str, until: datetime, page: Path
             "champion": champion,
             "live_window_ends_at": until.isoformat(),
             "live_rows": report.num_rows,
-            "page": dg.MetadataValue.path(str(page)),
+            "page": page,
         },
         check_results=[passed],
     )

@@ -16,6 +16,8 @@ from ml.contract.manifest import BundleFacts, Manifest
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.drift import DriftSnapshot
+from ml.drift.features import WEEK
+from ml.drift.snapshot import WEEKS as REFERENCE_WEEKS
 from ml.evaluation.offline import Exam, judge_offline
 from ml.evaluation.report import EvaluationReport
 from ml.index.planner import BuiltIndex
@@ -104,7 +106,7 @@ def offline_report(
     return dg.Output(
         report,
         metadata={
-            "page": dg.MetadataValue.path(str(page.absolute())),
+            "page": reports.shown(page),
             "report": dg.MetadataValue.md(markdown_page(report.summary)),
             **report.summary.headline(),
         },
@@ -139,7 +141,7 @@ def released_bundle(
     When the contest is lost, which is no failure, the champion's models stay and only its tables are made anew, so that new
     items and yesterday's events reach the lists. Not materialised when there is nothing to release.
     """
-    from ml.release import Candidate, prune, publish
+    from ml.release import Candidate
 
     chosen, champion = recipe.read(), releases.live_bundle()
     verdict = judge_report(offline_report, settings=chosen.gate)
@@ -170,12 +172,11 @@ def released_bundle(
             run_id=context.run_id,
         )
         registered = registry.log_candidate(released.path, Candidate(tags={**tags, "models_of": champion.name}))
-    pointer = publish(released.path, releases=releases.folder, now=utc_now())
+    pointer = releases.publish(released.path)
     if verdict.promote:
         registry.promote(registered, verdict)
     else:
         registry.restore(released.version)
-    prune(releases.folder)
     yield dg.MaterializeResult(
         metadata={
             "version": pointer.version,
@@ -196,7 +197,8 @@ def exam_of(data: TrainingData, recipe: RecipeResource) -> Exam:
 def snapshot_of(data: TrainingData) -> DriftSnapshot:
     """What drift will be measured against while this bundle is live."""
     start, cut = (at.replace(tzinfo=None) for at in (data.start_at, data.cut_at))
-    return DriftSnapshot.of(data.interactions, data.items, data_start_at=start, cut_at=cut)
+    newest = data.interactions(data.cut_at - REFERENCE_WEEKS * WEEK, data.cut_at)
+    return DriftSnapshot.of(newest, data.items, data_start_at=start, cut_at=cut)
 
 
 def check_of(verdict: Verdict) -> dg.AssetCheckResult:

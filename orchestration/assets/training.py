@@ -1,6 +1,6 @@
 """Stations 4 to 8: examples cut by time, towers, vectors, index, the other sources, the ranker."""
 
-from datetime import UTC, datetime
+from datetime import UTC
 
 import dagster as dg
 
@@ -8,7 +8,8 @@ from ml.candidates.assemble import catalogue_at, log_at, users_at
 from ml.candidates.fit import fit_sources
 from ml.candidates.item_vectors import ItemVectors
 from ml.candidates.models import StoredRetriever
-from ml.contract.columns import DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
+from ml.contract.columns import DIM_ITEMS, DIM_USERS, FEAT_ITEMS, FEAT_USERS
+from ml.dataset.event_shards import EventShards
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.index.planner import BuiltIndex, build_index
@@ -17,8 +18,10 @@ from ml.ranking.train import TrainedRanker
 from ml.retrieval.stages import RetrieverStages, train_stages
 from ml.runtime.candidates import SourceTables
 from orchestration.automation import FOLLOW_GOOD_INPUTS
+from orchestration.encoded_events import encoded_events, require_byte_order
+from orchestration.resources.exports import ExportArea
 from orchestration.resources.recipe import RecipeResource
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
 
 GROUP, OWNERS = "training", ["team:ml"]
 MARTS = [
@@ -27,19 +30,19 @@ MARTS = [
 
 
 @dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS)
-def training_examples(warehouse: DuckDBWarehouse) -> dg.Output[TrainingData]:
+def training_examples(warehouse: Warehouse, exports: ExportArea) -> dg.Output[TrainingData]:
     """The marts as they were at T, frozen: what every later station of this run sees, and all it sees.
 
     One row per accepted event that was known before T, beside items, users and their features at each weekly cut. Holds
     pseudonyms, never a shop's own user ids.
     """
-    data = read_training_data(warehouse)
+    data = read_training_data(warehouse, exports)
     return dg.Output(data, metadata=data.summary(), data_version=dg.DataVersion(data.digest))
 
 
 @dg.asset(kinds={"tensorflow"}, group_name=GROUP, owners=OWNERS)
 def retriever(
-    context: dg.AssetExecutionContext, training_examples: TrainingData, recipe: RecipeResource
+    context: dg.AssetExecutionContext, training_examples: TrainingData, recipe: RecipeResource, exports: ExportArea
 ) -> dg.Output[RetrieverStages]:
     """Two towers and a rating head, in two stages: a base that never saw the ranker's weeks, and the same carried on to T-14d.
 
@@ -51,6 +54,8 @@ def retriever(
         TimeSplit.at(training_examples.cut_at, chosen.split),
         chosen.retriever,
         checkpoints=recipe.checkpoints,
+        checkpoint_store=recipe.shared_checkpoints,
+        scratch=exports.scratch / "examples",
         on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
     )
     return dg.Output(stages, metadata=stages.summary())
@@ -70,10 +75,12 @@ def ann_index(
 ) -> dg.Output[BuiltIndex]:
     """Nearest items by inner product: exact for a small catalogue, else ScaNN with the cheapest setting that finds
     enough of what exact search finds for the query vectors of real users."""
-    cut_at = training_examples.cut_at
+    cut_at, chosen = training_examples.cut_at, recipe.read().index
     users = users_at(training_examples, cut_at, log_at(training_examples, cut_at, item_vectors.items))
-    queries = retriever.final.user_vectors(users, item_vectors.items, at=int(cut_at.timestamp()))
-    built = build_index(item_vectors.vectors, queries, settings=recipe.read().index)
+    queries = retriever.final.user_vectors(
+        users, item_vectors.items, at=int(cut_at.timestamp()), at_most=chosen.max_queries
+    )
+    built = build_index(item_vectors.vectors, queries, settings=chosen)
     return dg.Output(built, metadata=built.summary())
 
 
@@ -111,16 +118,20 @@ def ranker(
     return dg.Output(trained, metadata=trained.summary())
 
 
-def read_training_data(warehouse: DuckDBWarehouse) -> TrainingData:
+def read_training_data(warehouse: Warehouse, exports: ExportArea) -> TrainingData:
     """The five marts, without what was not known before T: the newest cut that features were computed at."""
     [newest] = warehouse.query("select max(cut_at) as cut_at from marts.feat_items").to_pylist()
-    until: datetime = newest["cut_at"]
-    events = "select * from marts.fct_interactions where known_at < ? and occurred_at < ?"
+    cut_at = newest["cut_at"].replace(tzinfo=UTC)
+    exported = exports.fetch(warehouse, encoded_events(cut_at), name="events")
+    items = warehouse.query("select * from marts.dim_items order by item_id").cast(DIM_ITEMS)
+    users = warehouse.query("select * from marts.dim_users order by user_id").cast(DIM_USERS)
+    require_byte_order(items["item_id"], table="marts.dim_items")
+    require_byte_order(users["user_id"], table="marts.dim_users")
     return TrainingData(
-        interactions=warehouse.query(events, [until, until]).cast(FCT_INTERACTIONS),
-        items=warehouse.query("select * from marts.dim_items").cast(DIM_ITEMS),
-        users=warehouse.query("select * from marts.dim_users").cast(DIM_USERS),
+        events=EventShards.write(exported, exports.scratch / "event_shards"),
+        items=items,
+        users=users,
         item_features=warehouse.query("select * from marts.feat_items").cast(FEAT_ITEMS),
         user_features=warehouse.query("select * from marts.feat_users").cast(FEAT_USERS),
-        cut_at=until.replace(tzinfo=UTC),
+        cut_at=cut_at,
     )

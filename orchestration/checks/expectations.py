@@ -10,8 +10,15 @@ import dagster as dg
 from pydantic import Field
 
 from ml.contract.errors import PlatformError
-from orchestration.checks.suites import Rule, SqlDialect, Suite
+from orchestration.checks.suites import Rule, Suite
+from orchestration.dialect import SqlDialect
 from orchestration.settings import Platform, PlatformSettings
+
+_CONNECT_ARGUMENTS: dict[SqlDialect, dict[str, bool]] = {
+    "duckdb": {"read_only": True},
+    # Answers of checks are a row or a few: a stream of Arrow for each would cost a session.
+    "bigquery": {"prefer_bqstorage_client": False},
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Expectations(dg.ConfigurableResource[None]):
                 url = f"duckdb+buffered:///{settings.warehouse_path.absolute()}"
                 return cls(url=url, dialect="duckdb", folder=folder)
             case Platform.GCP:
-                return cls(url="bigquery://", dialect="bigquery", folder=folder)
+                url = f"bigquery://{settings.gcp_project}?location={settings.gcp_location}"
+                return cls(url=url, dialect="bigquery", folder=folder)
             case unknown:
                 assert_never(unknown)
 
@@ -68,9 +76,11 @@ class Expectations(dg.ConfigurableResource[None]):
         from orchestration.checks import duckdb_dialect
 
         duckdb_dialect.register()
-        engine_arguments = {"connect_args": {"read_only": True}} if self.dialect == "duckdb" else {}
         return context.data_sources.add_or_update_sql(
-            "warehouse", connection_string=self.url, create_temp_table=False, kwargs=engine_arguments
+            "warehouse",
+            connection_string=self.url,
+            create_temp_table=False,
+            kwargs={"connect_args": _CONNECT_ARGUMENTS[self.dialect]},
         )
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import pyarrow as pa
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from ml.contract.events import EVENT_TYPES
-
-SqlDialect = Literal["duckdb", "bigquery"]
+from orchestration.dialect import SqlDialect, days_between
 
 TOLERATED_SHARE = 0.01
 """Of raw rows that may break one rule before the check warns. They are rejected later either way."""
@@ -94,7 +93,7 @@ def _raw_interactions(dialect: SqlDialect) -> Suite:
                 case
                     when occurred_at > received_at or cast(occurred_at as date) > landed_on then 1 else 0
                 end as is_from_the_future,
-                {_days_between("cast(occurred_at as date)", "landed_on", dialect)} as age_days,
+                {days_between("cast(occurred_at as date)", "landed_on", dialect)} as age_days,
                 count(*) over (partition by user_id, cast(occurred_at as date)) as events_that_day,
                 count(*) over (partition by user_id, item_id, occurred_at, event_type) as times_told
             from raw.interactions
@@ -183,7 +182,7 @@ def _fct_interactions(dialect: SqlDialect) -> Suite:
                 item_id, event_type, occurred_at, amount,
                 case when user_id is not null then 1 else 0 end as user_is_given,
                 case when occurred_at > known_at then 1 else 0 end as is_from_the_future,
-                {_days_between("event_date", "cast(known_at as date)", dialect)} as age_days,
+                {days_between("event_date", "cast(known_at as date)", dialect)} as age_days,
                 count(*) over (partition by user_id, event_date) as events_that_day,
                 count(*) over (partition by user_id, item_id, occurred_at, event_type) as times_told
             from marts.fct_interactions
@@ -308,16 +307,6 @@ def _tolerated(name: str, expectation: str, **arguments: Any) -> Rule:
 
 def _at_least(name: str, column: str, least: float) -> Rule:
     return Rule(name, "ExpectColumnMinToBeBetween", {"column": column, "min_value": least}, least, blocking=True)
-
-
-def _days_between(earlier: str, later: str, dialect: SqlDialect) -> str:
-    match dialect:
-        case "duckdb":
-            return f"date_diff('day', {earlier}, {later})"
-        case "bigquery":
-            return f"date_diff({later}, {earlier}, day)"
-        case unknown:
-            assert_never(unknown)
 
 
 def _columns_view(dialect: SqlDialect) -> str:

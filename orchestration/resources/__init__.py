@@ -2,16 +2,19 @@
 
 from typing import Any, assert_never
 
-from ml.contract.errors import PlatformError
 from ml.experiments.recipe import Recipe
 from orchestration.calendar import calendar_of
 from orchestration.checks.expectations import Expectations
 from orchestration.resources.artifacts import ArtifactStore
 from orchestration.resources.dbt import Dbt, FeatureCuts
+from orchestration.resources.exports import ExportArea
+from orchestration.resources.google import require_google
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse import Warehouse
+from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import Platform, PlatformSettings, utc_now
 from orchestration.sources.resource import SourceResource
 
@@ -20,29 +23,40 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
     """Every resource of the asset graph, by the name of the parameter that asks for it.
 
     Raises:
-        PlatformError: the platform is known but not built yet. Nothing falls back to another one.
+        PlatformError: the platform lacks something. Nothing falls back to another one.
+    """
+    return {
+        "source": _source(settings),
+        "warehouse": warehouse_of(settings),
+        "dbt": Dbt.of(settings),
+        "expectations": Expectations.of(settings),
+        "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
+        "exports": ExportArea(uri=f"{settings.shared_root}/exports", scratch_folder=str(settings.home / "scratch")),
+        "io_manager": ArtifactStore(
+            root=f"{settings.shared_root}/artifacts", cache=str(settings.home / "cache" / "artifacts")
+        ),
+        "releases": ReleaseStore.of(settings),
+        "reports": ReportFolder(path=str(settings.reports_path)),
+        "recipe": RecipeResource(
+            path=str(settings.recipe.absolute()) if settings.recipe else None,
+            checkpoint_folder=str(settings.home / "checkpoints"),
+        ),
+    }
+
+
+def warehouse_of(settings: PlatformSettings) -> Warehouse:
+    """The tables of this process's platform.
+
+    Raises:
+        PlatformError: the platform lacks something.
     """
     match settings.platform:
         case Platform.EMBEDDED:
-            return {
-                "source": _source(settings),
-                "warehouse": DuckDBWarehouse(path=str(settings.warehouse_path)),
-                "dbt": Dbt.of(settings),
-                "expectations": Expectations.of(settings),
-                "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
-                "io_manager": ArtifactStore(root=str(settings.artifacts_path)),
-                "releases": ReleaseStore(home=str(settings.home)),
-                "reports": ReportFolder(path=str(settings.reports_path)),
-                "recipe": RecipeResource(
-                    path=str(settings.recipe.absolute()) if settings.recipe else None,
-                    checkpoint_folder=str(settings.home / "checkpoints"),
-                ),
-            }
+            return DuckDBWarehouse(path=str(settings.warehouse_path))
         case Platform.GCP:
-            raise PlatformError(
-                "AISLE_PLATFORM=gcp still lacks its warehouse (BigQuery), artifact store (GCS) and registry (PostgreSQL). "
-                "Expected: embedded. Unset AISLE_PLATFORM."
-            )
+            require_google()
+            assert settings.gcp_project is not None  # the settings promise it
+            return BigQueryWarehouse(project=settings.gcp_project, location=settings.gcp_location)
         case unknown:
             assert_never(unknown)
 

@@ -32,6 +32,8 @@ class Dbt(DbtCliResource):  # type: ignore[misc]  # dagster_dbt is untyped to my
     """The dbt command line over one home folder."""
 
     home: str = Field(description="Absolute folder of all state.")
+    gcp_project: str | None = Field(default=None, description="Of the target `bigquery`.")
+    gcp_location: str | None = Field(default=None, description="Of the target `bigquery`.")
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> "Dbt":
@@ -43,6 +45,8 @@ class Dbt(DbtCliResource):  # type: ignore[misc]  # dagster_dbt is untyped to my
             # The sibling of this Python: `dbt` need not be on the PATH.
             dbt_executable=str(Path(sys.executable).with_name("dbt")),
             home=str(settings.home.absolute()),
+            gcp_project=settings.gcp_project,
+            gcp_location=settings.gcp_location,
         )
 
     def build(self, context: dg.AssetExecutionContext, variables: Vars) -> Iterator[Any]:
@@ -62,7 +66,11 @@ class Dbt(DbtCliResource):  # type: ignore[misc]  # dagster_dbt is untyped to my
 
     def cli(self, args: Any, **kwargs: Any) -> DbtCliInvocation:
         # dbt works from inside its project, so the home must be absolute; its files belong there and not beside the models.
-        with _environment(AISLE_HOME=self.home, DBT_TARGET_PATH=str(Path(self.home, "dbt"))):
+        told = {"AISLE_HOME": self.home, "DBT_TARGET_PATH": str(Path(self.home, "dbt"))}
+        for name, value in (("AISLE_GCP_PROJECT", self.gcp_project), ("AISLE_GCP_LOCATION", self.gcp_location)):
+            if value is not None:
+                told[name] = value
+        with _environment(**told):
             return super().cli(args, **kwargs)
 
     def _initialize_dbt_core_adapter(self, args: Any) -> Any:
@@ -118,14 +126,20 @@ def project_of(settings: PlatformSettings) -> DbtProject:
 
 
 def ensure_manifest(project: DbtProject, dbt: Dbt) -> None:
-    """Parse the project unless its manifest is newer than every source file.
+    """Parse the project unless its manifest is newer than every source file, and of this target.
 
     Dagster's own `prepare_if_dev` would parse in every run worker of a development server, ten seconds each.
     """
     sources = (path for path in project.project_dir.rglob("*") if path.suffix in {".sql", ".yml"})
     newest = max(path.stat().st_mtime for path in sources if "target" not in path.parts)
-    if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime <= newest:
-        _parse(project.manifest_path, dbt)
+    manifest = project.manifest_path
+    if not manifest.exists() or manifest.stat().st_mtime <= newest or _adapter_of(manifest) != dbt.target:
+        _parse(manifest, dbt)
+
+
+def _adapter_of(manifest: Path) -> str:
+    """The target it was parsed for: both of ours are named after their adapter."""
+    return str(json.loads(manifest.read_text())["metadata"]["adapter_type"])
 
 
 def _parse(manifest: Path, dbt: Dbt) -> None:

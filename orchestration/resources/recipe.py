@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from ml.experiments.recipe import Recipe
+from ml.storage import ObjectStore, store_at
 
 
 class RecipeResource(dg.ConfigurableResource[None]):
@@ -13,6 +14,10 @@ class RecipeResource(dg.ConfigurableResource[None]):
 
     path: str | None = Field(default=None, description="YAML file; the default recipe when null.")
     checkpoint_folder: str = Field(description="Checkpoints of towers in training; a killed run goes on from here.")
+    checkpoint_store: str | None = Field(
+        default=None,
+        description="Store that keeps them too, gs://<bucket>/checkpoints: a killed run goes on on another machine.",
+    )
 
     def read(self) -> Recipe:
         return Recipe.read(Path(self.path) if self.path else None)
@@ -20,3 +25,7 @@ class RecipeResource(dg.ConfigurableResource[None]):
     @property
     def checkpoints(self) -> Path:
         return Path(self.checkpoint_folder)
+
+    @property
+    def shared_checkpoints(self) -> ObjectStore | None:
+        return store_at(self.checkpoint_store) if self.checkpoint_store else None

@@ -4,20 +4,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from ml.contract.release import POINTER, ReleasePointer
+from ml.storage import Mirror, ObjectStore, store_at
+from orchestration.settings import PlatformSettings, utc_now
 
 if TYPE_CHECKING:
     from ml.release import Registry
+    from ml.release.publish import Release
 
 
 class ReleaseStore(dg.ConfigurableResource[None]):
-    """The releases of one home folder and the registry beside them."""
+    """The releases this process publishes and the registry of all that was trained."""
 
     home: str
+    remote: str | None = Field(
+        default=None,
+        description="Store of the releases that all machines follow, gs://<bucket>/releases; else the home.",
+    )
+    tracking_uri: str | None = Field(default=None, description="MLflow's; SQLite in the home when null.")
+    mlflow_artifacts: str | None = Field(
+        default=None, description="Where MLflow keeps files, gs://<bucket>/mlflow; else the home."
+    )
+
+    @classmethod
+    def of(cls, settings: PlatformSettings) -> "ReleaseStore":
+        return cls(home=str(settings.home))
 
     @property
     def folder(self) -> Path:
+        """This machine's releases: all there are, or its copies of some."""
         return Path(self.home) / "releases"
 
     @property
@@ -26,13 +43,41 @@ class ReleaseStore(dg.ConfigurableResource[None]):
         return Path(self.home) / "candidates"
 
     def live_bundle(self) -> Path | None:
-        """Folder of the champion; None before the first release."""
-        if not (self.folder / POINTER).exists():
-            return None
-        return ReleasePointer.read(self.folder).bundle_in(self.folder)
+        """Folder of the champion, brought to this machine if need be; None before the first release."""
+        pointer = Mirror(remote, self.folder).pull() if (remote := self._remote) else self._pointer_here()
+        return pointer.bundle_in(self.folder) if pointer else None
+
+    def publish(self, bundle: Path) -> ReleasePointer:
+        """Make a bundle the live one, for every machine; old releases go."""
+        from ml.release import prune, publish
+
+        pointer = publish(bundle, releases=self.folder, now=utc_now(), remote=self._remote)
+        prune(self.folder)
+        if remote := self._remote:
+            prune(remote)
+        return pointer
+
+    def rollback(self, to: str | None = None) -> ReleasePointer:
+        """Make an older release the live one, for every machine."""
+        from ml.release import rollback
+
+        return rollback(self.folder, now=utc_now(), to=to, remote=self._remote)
+
+    def published(self) -> "list[Release]":
+        """All releases, newest data first."""
+        from ml.release import published
+
+        return published(self._remote or self.folder)
 
     def registry(self) -> "Registry":
         """MLflow's; it is imported with the first question asked."""
         from ml.release import Registry
 
-        return Registry.under(Path(self.home))
+        return Registry.under(Path(self.home), tracking_uri=self.tracking_uri, artifact_root=self.mlflow_artifacts)
+
+    @property
+    def _remote(self) -> ObjectStore | None:
+        return store_at(self.remote) if self.remote else None
+
+    def _pointer_here(self) -> ReleasePointer | None:
+        return ReleasePointer.read(self.folder) if (self.folder / POINTER).exists() else None

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 
 from ml.contract.errors import MappingError
-from orchestration.sources.mapping import FileTable
-from orchestration.sources.sql import literal
+from orchestration.sources.mapping import SourceTable
+from orchestration.sources.sql_duckdb import DUCKDB
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
@@ -29,7 +29,7 @@ def resolve(path: str, *, mapping_folder: Path, data_dir: Path | None) -> Path:
     )
 
 
-def columns_of(path: Path, table: FileTable) -> dict[str, str]:
+def columns_of(path: Path, table: SourceTable) -> dict[str, str]:
     """Each column of a file and its DuckDB type; of a CSV all are text, so that nothing is turned into null unseen.
 
     Raises:
@@ -47,7 +47,7 @@ def is_parquet(path: Path) -> bool:
 def _parquet_types(path: Path) -> dict[str, str]:
     try:
         with duckdb.connect() as connection:
-            described = connection.execute(f"describe from read_parquet({literal(str(path))})").fetchall()
+            described = connection.execute(f"describe from read_parquet({DUCKDB.literal(str(path))})").fetchall()
     except duckdb.Error as error:
         raise MappingError(
             f"{path.name} must be a Parquet file. Received: {first_lines(error)}. Replace it."
@@ -55,7 +55,7 @@ def _parquet_types(path: Path) -> dict[str, str]:
     return {row[0]: row[1] for row in described}
 
 
-def _csv_types(path: Path, table: FileTable) -> dict[str, str]:
+def _csv_types(path: Path, table: SourceTable) -> dict[str, str]:
     header = _header(path, table)
     if len(header) == 1:
         found = [name for sign, name in SEPARATORS.items() if sign != table.separator and sign in header[0]]
@@ -73,7 +73,7 @@ def _csv_types(path: Path, table: FileTable) -> dict[str, str]:
     return dict.fromkeys(header, "VARCHAR")
 
 
-def _header(path: Path, table: FileTable) -> list[str]:
+def _header(path: Path, table: SourceTable) -> list[str]:
     encoding = "utf-8-sig" if table.encoding == "utf-8" else table.encoding
     opener = gzip.open if path.suffix == ".gz" else open
     try:

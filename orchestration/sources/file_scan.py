@@ -11,13 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from ml.contract.errors import MappingError
+from orchestration.sources.derived import DERIVED
 from orchestration.sources.file_columns import columns_of, empty_file, first_lines, is_parquet
-from orchestration.sources.mapping import FileTable
+from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef
-from orchestration.sources.sql import ROW_NUMBER, literal, text_of, typed
-
-DERIVED = "derived_"
-"""Before the name of a column from which items or users are derived."""
+from orchestration.sources.sql_duckdb import DUCKDB, ROW_NUMBER
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,12 @@ class FileScan:
     """A file whose columns are known and hold what the mapping says they hold."""
 
     path: Path
-    table: FileTable
+    table: SourceTable
     types: dict[str, str]
     """Column of the file: its DuckDB type; every column of a CSV is text."""
 
     @classmethod
-    def of(cls, path: Path, table: FileTable, *, needed: list[str]) -> Self:
+    def of(cls, path: Path, table: SourceTable, *, needed: list[str]) -> Self:
         """The file, sure to have the columns needed.
 
         Raises:
@@ -62,7 +60,7 @@ class FileScan:
             MappingError: a row cannot be read at all.
         """
         with duckdb.connect() as connection:
-            connection.execute(f"set TimeZone = {literal(self.table.timezone)}").fetchall()
+            connection.execute(f"set TimeZone = {DUCKDB.literal(self.table.timezone)}").fetchall()
             try:
                 yield connection
             except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
@@ -75,23 +73,17 @@ class FileScan:
     def rows_sql(self) -> str:
         """A relation of all rows, each with its number."""
         if is_parquet(self.path):
-            return f"(select *, file_row_number + 1 as {ROW_NUMBER} from read_parquet({literal(str(self.path))}, file_row_number = true))"
-        columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in self.types)
+            return f"(select *, file_row_number + 1 as {ROW_NUMBER} from read_parquet({DUCKDB.literal(str(self.path))}, file_row_number = true))"
+        columns = ", ".join(f"{DUCKDB.literal(column)}: 'VARCHAR'" for column in self.types)
         options = (
-            f"auto_detect = false, header = true, delim = {literal(self.table.separator)}, quote = '\"', escape = '\"', "
-            f"nullstr = [''], encoding = {literal(self.table.encoding)}, columns = {{{columns}}}"
+            f"auto_detect = false, header = true, delim = {DUCKDB.literal(self.table.separator)}, quote = '\"', escape = '\"', "
+            f"nullstr = [''], encoding = {DUCKDB.literal(self.table.encoding)}, columns = {{{columns}}}"
         )
-        return f"(select row_number() over () as {ROW_NUMBER}, * from read_csv({literal(str(self.path))}, {options}))"
+        return f"(select row_number() over () as {ROW_NUMBER}, * from read_csv({DUCKDB.literal(str(self.path))}, {options}))"
 
     def value(self, column: MappedColumn) -> str:
         """The cell as the contract wants it."""
-        return typed(
-            column.ref,
-            column.kind,
-            self.types[column.ref.column],
-            timestamp_format=self.table.timestamp_format,
-            decimal=self.table.decimal,
-        )
+        return DUCKDB.typed(column.ref, column.kind, self.types[column.ref.column], self.table)
 
     def check(self, columns: Sequence[MappedColumn]) -> None:
         """Read the file once, and be sure of it.
@@ -101,7 +93,7 @@ class FileScan:
         """
         parts = ["count(*) as num_rows"]
         for n, column in enumerate(columns):
-            raw = text_of(ColumnRef(column=column.ref.column), self.types[column.ref.column])
+            raw = DUCKDB.text(ColumnRef(column=column.ref.column), self.types[column.ref.column])
             bad = (
                 f"{raw} is not null and {self.value(column)} is null"
                 if not pa.types.is_string(column.kind)

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
-from orchestration.sources.derived import derived_items_sql, derived_users_sql
+from orchestration.sources.derived import DERIVED, derived_items_sql, derived_users_sql
 from orchestration.sources.file_columns import resolve
-from orchestration.sources.file_scan import DERIVED, MappedColumn
+from orchestration.sources.file_scan import MappedColumn
 from orchestration.sources.mapped_table import MappedTable
-from orchestration.sources.mapping import DerivedItems, DerivedUsers, FileTable, ItemsTable, Mapping, UsersTable
+from orchestration.sources.mapping import DerivedItems, DerivedUsers, ItemsTable, Mapping, SourceTable, UsersTable
 from orchestration.sources.rules import ColumnRef, EventTypeColumn
-from orchestration.sources.sql import ROW_NUMBER, event_type_of, excluded_because, text_of
+from orchestration.sources.sql_duckdb import DUCKDB, ROW_NUMBER
 
 MAX_SPAN_DAYS = 3_660
 """A longer span is a mistyped year, not a history."""
@@ -39,9 +39,14 @@ class FilesSource:
         """The source a mapping file describes.
 
         Raises:
-            MappingError: the mapping is not valid.
+            MappingError: the mapping is not valid, or names tables.
         """
-        return cls(Mapping.read(mapping), mapping.absolute().parent, data_dir, until)
+        read = Mapping.read(mapping)
+        if not read.is_of_files:
+            raise MappingError(
+                f"AISLE_SOURCE=files reads files. Received: {mapping}, which names tables. Set AISLE_SOURCE=bigquery, or name files by `path`."
+            )
+        return cls(read, mapping.absolute().parent, data_dir, until)
 
     def first_day(self) -> date:
         return self._window[0]
@@ -70,17 +75,19 @@ class FilesSource:
     def items(self) -> pa.Table:
         items = self.mapping.items
         if isinstance(items, DerivedItems):
-            return self._interactions.read_all(derived_items_sql(self._in_scope, tuple(items.derive))).cast(RAW_ITEMS)
+            sql = derived_items_sql(self._in_scope, tuple(items.derive), DUCKDB)
+            return self._interactions.read_all(f"{sql} order by item_id").cast(RAW_ITEMS)
         return self._snapshot(items)
 
     def users(self) -> pa.Table:
         users = self.mapping.users
         if isinstance(users, DerivedUsers):
-            return self._interactions.read_all(derived_users_sql(self._in_scope, tuple(users.derive))).cast(RAW_USERS)
+            sql = derived_users_sql(self._in_scope, tuple(users.derive), DUCKDB)
+            return self._interactions.read_all(f"{sql} order by user_id").cast(RAW_USERS)
         return self._snapshot(users)
 
     def describe(self) -> str:
-        return f"files, {Path(self.mapping.interactions.path).name}"
+        return f"files, {self._path(self.mapping.interactions).name}"
 
     @cached_property
     def _interactions(self) -> MappedTable:
@@ -109,11 +116,11 @@ class FilesSource:
     def _typed(self) -> str:
         """Relation: interactions under our names, with what items and users are derived from."""
         mapped = self.mapping.interactions
-        own_type = text_of(mapped.columns["event_type"], "VARCHAR") if "event_type" in mapped.columns else "null"
+        own_type = DUCKDB.text(mapped.columns["event_type"], "VARCHAR") if "event_type" in mapped.columns else "null"
         return self._interactions.sql(
             {
-                "event_type": event_type_of(mapped, own_type),
-                "excluded_because": excluded_because(mapped),
+                "event_type": DUCKDB.event_type(mapped, own_type),
+                "excluded_because": DUCKDB.excluded_because(mapped),
                 "source_row": ROW_NUMBER,
             }
         )
@@ -163,5 +170,6 @@ class FilesSource:
         active = {} if schema is RAW_USERS or "is_active" in mapped.columns else {"is_active": "true"}
         return table.read_all(f"select {', '.join(schema.names)} from {table.sql(active)}").cast(schema)
 
-    def _path(self, table: FileTable) -> Path:
+    def _path(self, table: SourceTable) -> Path:
+        assert table.path is not None  # `open` refuses a mapping of tables
         return resolve(table.path, mapping_folder=self.folder, data_dir=self.data_dir)

@@ -8,19 +8,12 @@ from typing import Any, Self
 import pyarrow as pa
 
 from orchestration.sources.file_scan import FileScan, MappedColumn
-from orchestration.sources.mapping import FileTable
+from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef, Normalisation
-from orchestration.sources.sql import name_of, normalised
+from orchestration.sources.sql import normalised
+from orchestration.sources.sql_duckdb import DUCKDB
 
 BATCH_ROWS = 262_144
-
-_SQL_TYPES = {
-    pa.string(): "varchar",
-    pa.float64(): "double",
-    pa.int64(): "bigint",
-    pa.int32(): "integer",
-    pa.bool_(): "boolean",
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class MappedTable:
     def open(
         cls,
         path: Path,
-        table: FileTable,
+        table: SourceTable,
         *,
         columns: Mapping[Any, ColumnRef],
         schema: pa.Schema,
@@ -66,7 +59,8 @@ class MappedTable:
         }
         empty = {name: "null" for name in self.schema.names if name != "landed_on"}
         parts = [
-            f"{self._cast(name, value)} as {name_of(name)}" for name, value in {**empty, **own, **(more or {})}.items()
+            f"{DUCKDB.cast(value, self._kind(name))} as {DUCKDB.name(name)}"
+            for name, value in {**empty, **own, **(more or {})}.items()
         ]
         return f"(select {', '.join(parts)} from {self.scan.rows_sql})"
 
@@ -80,6 +74,5 @@ class MappedTable:
         with self.scan.connect() as connection:
             return connection.sql(sql).to_arrow_table()
 
-    def _cast(self, name: str, expression: str) -> str:
-        kind = self.schema.field(name).type if name in self.schema.names else pa.string()
-        return f"cast({expression} as {_SQL_TYPES.get(kind, 'timestamp')})"
+    def _kind(self, name: str) -> pa.DataType:
+        return self.schema.field(name).type if name in self.schema.names else pa.string()

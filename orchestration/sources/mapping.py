@@ -76,12 +76,21 @@ def _require_steps_fit(
             raise ValueError(f"`normalise` of {name} takes {', '.join(sorted(fitting))}, received {', '.join(strange)}")
 
 
-class FileTable(Part):
-    """How one file is written."""
+_PROJECT, _NAME = r"[a-z][a-z0-9.:-]+", r"[\w-]+"
 
-    path: str = Field(
+
+class SourceTable(Part):
+    """Where one table is, and how it is written."""
+
+    path: str | None = Field(
+        default=None,
         min_length=1,
-        description="CSV (also .gz) or Parquet. Relative to the mapping file, else to AISLE_DATA_DIR.",
+        description="A file: CSV (also .gz) or Parquet. Relative to the mapping file, else to AISLE_DATA_DIR.",
+    )
+    table: str | None = Field(
+        default=None,
+        pattern=rf"^({_PROJECT}\.)?{_NAME}\.{_NAME}$",
+        description="A BigQuery table or view, [project.]dataset.table; the project is AISLE_GCP_PROJECT when left out.",
     )
     separator: str = Field(default=",", min_length=1, max_length=1, description="Between the columns of a CSV.")
     encoding: Literal["utf-8", "latin-1", "utf-16"] = Field(default="utf-8", description="Of a CSV.")
@@ -91,6 +100,14 @@ class FileTable(Part):
         description="strptime format of instants written as text, or unix_seconds, or unix_milliseconds. Null: ISO 8601.",
     )
     timezone: str = Field(default="UTC", description="IANA zone of instants that do not say theirs.")
+
+    @model_validator(mode="after")
+    def _in_one_place(self) -> Self:
+        if (self.path is None) == (self.table is None):
+            raise ValueError("name exactly one of `path`, a file, and `table`, a BigQuery table")
+        if self.table and (strange := sorted({"separator", "encoding"} & self.model_fields_set)):
+            raise ValueError(f"{' and '.join(strange)} belong to a file, and `table` names none")
+        return self
 
     @field_validator("timestamp_format")
     @classmethod
@@ -107,7 +124,12 @@ class FileTable(Part):
         return name
 
 
-class InteractionsTable(FileTable):
+def _require_table(landed_on: str | None, mapped: SourceTable) -> None:
+    if landed_on is not None and mapped.table is None:
+        raise ValueError("`landed_on` belongs to a BigQuery table: rows of a file arrived when received_at says")
+
+
+class InteractionsTable(SourceTable):
     """What people did: one row per event."""
 
     columns: dict[InteractionColumn, Ref] = Field(
@@ -126,6 +148,12 @@ class InteractionsTable(FileTable):
     normalise: dict[InteractionColumn, tuple[Normalisation, ...]] = Field(
         default={}, description="Steps for texts (trim, upper, lower) and numbers (absolute), in this order."
     )
+    landed_on: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of a BigQuery table, the column with the day a row arrived: its partition column, or _PARTITIONDATE. "
+        "Null: the day of received_at, else of occurred_at.",
+    )
     first_day: date | None = Field(
         default=None, description="Earlier rows land on this day. Null: the file's first day."
     )
@@ -133,6 +161,7 @@ class InteractionsTable(FileTable):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        _require_table(self.landed_on, self)
         _require_columns(self.columns, "user_id", "item_id", "occurred_at")
         _require_steps_fit(self.columns, self.normalise, RAW_INTERACTIONS)
         if ("event_type" in self.columns) == (self.event_type is not None):
@@ -148,18 +177,25 @@ class InteractionsTable(FileTable):
             yield from rules
 
 
-class ImpressionsTable(FileTable):
+class ImpressionsTable(SourceTable):
     """What people were shown: one row per shown place."""
 
     columns: dict[ImpressionColumn, Ref]
+    landed_on: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Of a BigQuery table, the column with the day a row arrived: its partition column, or _PARTITIONDATE. "
+        "Null: the day of shown_at.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        _require_table(self.landed_on, self)
         _require_columns(self.columns, "request_id", "item_id", "position", "shown_at")
         return self
 
 
-class ItemsTable(FileTable):
+class ItemsTable(SourceTable):
     """The catalogue: one row per item."""
 
     columns: dict[ItemColumn, Ref]
@@ -172,7 +208,7 @@ class ItemsTable(FileTable):
         return self
 
 
-class UsersTable(FileTable):
+class UsersTable(SourceTable):
     """The users: one row per user."""
 
     columns: dict[UserColumn, Ref]
@@ -197,18 +233,18 @@ class DerivedUsers(Part):
     derive: dict[DerivedUserColumn, Ref] = Field(default={}, description="Ours: the interactions file's.")
 
 
-def _file_or_derived(value: object) -> str:
-    has_path = "path" in value if isinstance(value, dict) else isinstance(value, FileTable)
-    return "a file" if has_path else "derived"
+def _table_or_derived(value: object) -> str:
+    is_table = bool({"path", "table"} & set(value)) if isinstance(value, dict) else isinstance(value, SourceTable)
+    return "a table" if is_table else "derived"
 
 
 ItemsSource = Annotated[
-    Annotated[ItemsTable, Tag("a file")] | Annotated[DerivedItems, Tag("derived")], Discriminator(_file_or_derived)
+    Annotated[ItemsTable, Tag("a table")] | Annotated[DerivedItems, Tag("derived")], Discriminator(_table_or_derived)
 ]
 UsersSource = Annotated[
-    Annotated[UsersTable, Tag("a file")] | Annotated[DerivedUsers, Tag("derived")], Discriminator(_file_or_derived)
+    Annotated[UsersTable, Tag("a table")] | Annotated[DerivedUsers, Tag("derived")], Discriminator(_table_or_derived)
 ]
-_TAGS = {"all rows", "by column", "a file", "derived", "[key]"}
+_TAGS = {"all rows", "by column", "a table", "derived", "[key]"}
 
 
 class Mapping(Part):
@@ -218,6 +254,22 @@ class Mapping(Part):
     impressions: ImpressionsTable | None = Field(default=None, description="Only of shops that log what they show.")
     items: ItemsSource = Field(default=DerivedItems(), description="A file, or what to derive.")
     users: UsersSource = Field(default=DerivedUsers(), description="A file, or what to derive.")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if len({table.path is None for table in self.tables}) > 1:
+            raise ValueError("name files (`path`) or BigQuery tables (`table`), not both in one mapping")
+        return self
+
+    @property
+    def tables(self) -> list[SourceTable]:
+        """Every table that is named."""
+        parts = (self.interactions, self.impressions, self.items, self.users)
+        return [part for part in parts if isinstance(part, SourceTable)]
+
+    @property
+    def is_of_files(self) -> bool:
+        return self.interactions.path is not None
 
     @classmethod
     def read(cls, path: Path) -> Self:

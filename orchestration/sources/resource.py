@@ -10,27 +10,51 @@ from pydantic import Field
 from ml.contract.errors import ContractError
 from ml.simulator import ShopSettings
 from ml.simulator.settings import ShopSize
+from orchestration.resources.warehouse import Warehouse
+from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
+from orchestration.sources.declared import DeclaredTables
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.files import FilesSource
+from orchestration.sources.landing import LandedTables
+from orchestration.sources.raw_tables import RawTables
 from orchestration.sources.source import Source
 
 
 class SourceResource(dg.ConfigurableResource[None]):
     """Which source, and what it needs to be opened. Days are ISO dates, since Dagster's configuration knows no dates."""
 
-    name: Literal["demo", "files"] = "demo"
-    mapping: str | None = Field(default=None, description="Mapping file, of `files`.")
+    name: Literal["demo", "files", "bigquery"] = "demo"
+    mapping: str | None = Field(default=None, description="Mapping file, of `files` and `bigquery`.")
     data_dir: str | None = Field(default=None, description="Second folder to look for mapped files in.")
     shop_size: ShopSize = Field(default="demo", description="Of `demo`.")
     shop_seed: int = Field(default=7, description="Of `demo`.")
     opened_on: str | None = Field(default=None, description="First day of the demo shop.")
     drift_from: str | None = Field(default=None, description="Day from which the demo shop drifts.")
 
-    def open(self, *, until: date) -> Source:
-        """The shop as it was known at the end of the day `until`.
+    def tables(self, warehouse: Warehouse, *, until: date) -> RawTables:
+        """The shop's raw tables as they were known at the end of the day `until`.
 
         Raises:
             ContractError: the source lacks what it needs.
+            MappingError: the mapping file is not valid.
+        """
+        match self.name:
+            case "demo" | "files":
+                return LandedTables(self.open(until=until), warehouse)
+            case "bigquery":
+                if not isinstance(warehouse, BigQueryWarehouse):
+                    raise ContractError(
+                        f"Tables are declared in place in BigQuery. Received: {type(warehouse).__name__}. Set AISLE_PLATFORM=gcp."
+                    )
+                return DeclaredTables.read(Path(_needed("mapping", self.mapping)), warehouse)
+            case unknown:
+                assert_never(unknown)
+
+    def open(self, *, until: date) -> Source:
+        """The rows of the shop as they were known at the end of the day `until`.
+
+        Raises:
+            ContractError: the source lacks what it needs, or gives no rows away.
             MappingError: the mapping file is not valid.
         """
         match self.name:
@@ -39,6 +63,10 @@ class SourceResource(dg.ConfigurableResource[None]):
             case "files":
                 data_dir = Path(self.data_dir) if self.data_dir else None
                 return FilesSource.open(Path(_needed("mapping", self.mapping)), data_dir=data_dir, until=until)
+            case "bigquery":
+                raise ContractError(
+                    "Rows are read from `demo` or `files`. Received: bigquery, whose tables stay where they are."
+                )
             case unknown:
                 assert_never(unknown)
 

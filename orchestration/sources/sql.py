@@ -1,14 +1,15 @@
-"""What a mapping says, as SQL of DuckDB. Names and values are quoted here and nowhere else; no text of a mapping is ever run."""
+"""What a mapping says, as SQL. Names and values are quoted by the dialect and nowhere else; no text of a mapping is ever run."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import pyarrow as pa
 
-from orchestration.sources.mapping import InteractionsTable
+from orchestration.sources.mapping import InteractionsTable, SourceTable
 from orchestration.sources.rules import ColumnRef, EventTypeColumn, Normalisation, Rule
 
-ROW_NUMBER = '"#row"'
-"""Number of the row in its file, from 1; a name no file uses."""
-
-_UNIX = {"unix_seconds": 1, "unix_milliseconds": 1_000}
+UNIX = {"unix_seconds": 1, "unix_milliseconds": 1_000}
+"""Timestamp formats that count from 1970, and how many of their units make a second."""
 _STEPS: dict[Normalisation, str] = {
     "trim": "trim({0})",
     "upper": "upper({0})",
@@ -17,116 +18,124 @@ _STEPS: dict[Normalisation, str] = {
 }
 
 
-def name_of(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
+class MappingSql(ABC):
+    """The expressions of a mapping, in the words of one engine. Types of columns are the engine's own names."""
 
+    types: ClassVar[dict[pa.DataType, str]]
+    """The engine's name of each type of the contract."""
 
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    @abstractmethod
+    def name(self, column: str) -> str:
+        """A column's name, quoted."""
 
+    @abstractmethod
+    def literal(self, text: str) -> str:
+        """A text, quoted."""
 
-def text_of(ref: ColumnRef, type_name: str) -> str:
-    """The cell as text; null stays null."""
-    column = name_of(ref.column)
-    if type_name in ("DOUBLE", "FLOAT"):
-        # Ids that passed through pandas with a gap are floats: 17850.0 means 17850.
-        column = f"case when {column} = trunc({column}) then cast(cast({column} as hugeint) as varchar) else cast(nullif({column}, 'nan') as varchar) end"
-    elif type_name != "VARCHAR":
-        column = f"cast({column} as varchar)"
-    return column if ref.split is None else f"nullif(split_part({column}, {literal(ref.split)}, {ref.part}), '')"
+    @abstractmethod
+    def cell(self, column: str, type_name: str) -> str:
+        """The cell as text; null stays null."""
 
+    @abstractmethod
+    def part(self, text: str, separator: str, place: int) -> str:
+        """One part of a text, from 1; null or empty where there is none."""
 
-def number_of(ref: ColumnRef, type_name: str, decimal: str) -> str:
-    """The cell as a finite number; null where it is none."""
-    text = text_of(ref, type_name)
-    text = _with_point(text, decimal)
-    return f"case when isfinite(try_cast({text} as double)) then try_cast({text} as double) end"
+    @abstractmethod
+    def matches(self, text: str, pattern: str) -> str:
+        """Whether the text holds the regular expression (RE2 on both engines)."""
 
+    @abstractmethod
+    def readable(self, text: str, kind: pa.DataType) -> str:
+        """The text as another type; null where it cannot be read as one."""
 
-def _with_point(text: str, decimal: str) -> str:
-    return text if decimal == "." else f"replace({text}, {literal(decimal)}, '.')"
+    @abstractmethod
+    def finite(self, number: str) -> str:
+        """Whether a number is neither infinite nor undefined."""
 
+    @abstractmethod
+    def instant(self, ref: ColumnRef, type_name: str, table: SourceTable) -> str:
+        """The cell as an instant in UTC; null where it is none. Cells without a zone are in the table's."""
 
-def instant_of(ref: ColumnRef, type_name: str, timestamp_format: str | None) -> str:
-    """The cell as an instant in UTC; null where it is none. The session's time zone is that of cells without one."""
-    return f"timezone('UTC', {_zoned(ref, type_name, timestamp_format)})"
+    @abstractmethod
+    def median(self, rows: str, key: str, value: str) -> tuple[str, str]:
+        """A relation like `rows`, and the median of `value` as an aggregate of it grouped by `key`."""
 
+    def text(self, ref: ColumnRef, type_name: str) -> str:
+        """What a reference points to, as text."""
+        cell = self.cell(ref.column, type_name)
+        return cell if ref.split is None else f"nullif({self.part(cell, ref.split, ref.part)}, '')"
 
-def _zoned(ref: ColumnRef, type_name: str, timestamp_format: str | None) -> str:
-    if timestamp_format in _UNIX:
-        seconds = f"{number_of(ref, type_name, '.')} / {_UNIX[timestamp_format]}"
-        return f"to_timestamp({seconds})"
-    if type_name.startswith("TIMESTAMP") or type_name == "DATE":
-        return f"cast({name_of(ref.column)} as timestamptz)"
-    text = text_of(ref, type_name)
-    if timestamp_format is None:
-        return f"try_cast({text} as timestamptz)"
-    return f"cast(try_strptime({text}, {literal(timestamp_format)}) as timestamptz)"
+    def number(self, ref: ColumnRef, type_name: str, decimal: str) -> str:
+        """The cell as a finite number; null where it is none."""
+        number = self.readable(self._with_point(self.text(ref, type_name), decimal), pa.float64())
+        return f"case when {self.finite(number)} then {number} end"
 
+    def typed(self, ref: ColumnRef, kind: pa.DataType, type_name: str, table: SourceTable) -> str:
+        """The cell as the contract wants it; null where it cannot be read."""
+        if pa.types.is_timestamp(kind):
+            return self.instant(ref, type_name, table)
+        if pa.types.is_floating(kind):
+            return self.number(ref, type_name, table.decimal)
+        if pa.types.is_integer(kind):
+            return self.readable(self.number(ref, type_name, table.decimal), pa.int64())
+        if pa.types.is_boolean(kind):
+            return self.readable(self.text(ref, type_name), pa.bool_())
+        return self.text(ref, type_name)
 
-def typed(ref: ColumnRef, kind: pa.DataType, type_name: str, *, timestamp_format: str | None, decimal: str) -> str:
-    """The cell as the contract wants it; null where it cannot be read."""
-    if pa.types.is_timestamp(kind):
-        return instant_of(ref, type_name, timestamp_format)
-    if pa.types.is_floating(kind):
-        return number_of(ref, type_name, decimal)
-    if pa.types.is_integer(kind):
-        return f"try_cast({number_of(ref, type_name, decimal)} as bigint)"
-    if pa.types.is_boolean(kind):
-        return f"try_cast({text_of(ref, type_name)} as boolean)"
-    return text_of(ref, type_name)
+    def cast(self, expression: str, kind: pa.DataType) -> str:
+        return f"cast({expression} as {self.types[kind]})"
+
+    def condition(self, rules: tuple[Rule, ...], decimal: str) -> str:
+        """Whether all rules hold; a cell that cannot be compared holds none."""
+        return "(" + " and ".join(f"coalesce({self._test(rule, decimal)}, false)" for rule in rules) + ")"
+
+    def event_type(self, table: InteractionsTable, otherwise: str) -> str:
+        """The event type of a row: the first rule that holds, else the table's own."""
+        rules = [
+            f"when {self.condition(rule.when, table.decimal)} then {self.literal(rule.event_type)}"
+            for rule in table.event_rules
+        ]
+        own = self._own_event_type(table, otherwise)
+        return f"case {' '.join(rules)} else {own} end" if rules else own
+
+    def excluded_because(self, table: InteractionsTable) -> str:
+        """Name of the first out-of-scope rule that holds, else null."""
+        cases = [
+            f"when {self.condition(rules, table.decimal)} then {self.literal(reason)}"
+            for reason, rules in table.out_of_scope.items()
+        ]
+        return f"case {' '.join(cases)} end" if cases else self.cast("null", pa.string())
+
+    def _with_point(self, text: str, decimal: str) -> str:
+        return text if decimal == "." else f"replace({text}, {self.literal(decimal)}, '.')"
+
+    def _test(self, rule: Rule, decimal: str) -> str:
+        column = self.name(rule.column)
+        text = self.cast(column, pa.string())
+        if rule.is_null is not None:
+            return f"({column} is null) = {rule.is_null}"
+        if rule.equals is not None:
+            return f"{text} = {self.literal(rule.equals)}"
+        if rule.matches is not None:
+            return self.matches(text, rule.matches)
+        if rule.does_not_match is not None:
+            return f"not {self.matches(text, rule.does_not_match)}"
+        number = self.readable(self._with_point(text, decimal), pa.float64())
+        return f"{number} < {rule.below!r}" if rule.below is not None else f"{number} > {rule.above!r}"
+
+    def _own_event_type(self, table: InteractionsTable, otherwise: str) -> str:
+        if table.event_type is None:
+            return otherwise
+        if not isinstance(table.event_type, EventTypeColumn):
+            return self.literal(table.event_type)
+        column = self.cast(self.name(table.event_type.column), pa.string())
+        cases = [
+            f"when {self.literal(theirs)} then {self.literal(ours)}" for theirs, ours in table.event_type.values.items()
+        ]
+        return f"case {column} {' '.join(cases)} else {column} end" if cases else column
 
 
 def normalised(expression: str, steps: tuple[Normalisation, ...]) -> str:
     for step in steps:
         expression = _STEPS[step].format(expression)
     return expression
-
-
-def condition(rules: tuple[Rule, ...], decimal: str) -> str:
-    """Whether all rules hold; a cell that cannot be compared holds none."""
-    return "(" + " and ".join(f"coalesce({_test(rule, decimal)}, false)" for rule in rules) + ")"
-
-
-def _test(rule: Rule, decimal: str) -> str:
-    column = name_of(rule.column)
-    text = f"cast({column} as varchar)"
-    number = f"try_cast({_with_point(text, decimal)} as double)"
-    if rule.is_null is not None:
-        return f"({column} is null) = {rule.is_null}"
-    if rule.equals is not None:
-        return f"{text} = {literal(rule.equals)}"
-    if rule.matches is not None:
-        return f"regexp_matches({text}, {literal(rule.matches)})"
-    if rule.does_not_match is not None:
-        return f"not regexp_matches({text}, {literal(rule.does_not_match)})"
-    if rule.below is not None:
-        return f"{number} < {rule.below!r}"
-    return f"{number} > {rule.above!r}"
-
-
-def event_type_of(table: InteractionsTable, otherwise: str) -> str:
-    """The event type of a row: the first rule that holds, else the table's own."""
-    rules = [
-        f"when {condition(rule.when, table.decimal)} then {literal(rule.event_type)}" for rule in table.event_rules
-    ]
-    own = _own_event_type(table, otherwise)
-    return f"case {' '.join(rules)} else {own} end" if rules else own
-
-
-def _own_event_type(table: InteractionsTable, otherwise: str) -> str:
-    if table.event_type is None:
-        return otherwise
-    if not isinstance(table.event_type, EventTypeColumn):
-        return literal(table.event_type)
-    column = f"cast({name_of(table.event_type.column)} as varchar)"
-    cases = [f"when {literal(theirs)} then {literal(ours)}" for theirs, ours in table.event_type.values.items()]
-    return f"case {column} {' '.join(cases)} else {column} end" if cases else column
-
-
-def excluded_because(table: InteractionsTable) -> str:
-    """Name of the first out-of-scope rule that holds, else null."""
-    cases = [
-        f"when {condition(rules, table.decimal)} then {literal(reason)}" for reason, rules in table.out_of_scope.items()
-    ]
-    return f"case {' '.join(cases)} end" if cases else "cast(null as varchar)"

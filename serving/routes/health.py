@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from serving.dependencies import Live
 from serving.problems import responses
-from serving.schemas import Alive, Ready, RefusedRelease
+from serving.schemas import Alive, MirrorFacts, Ready, RefusedRelease
 
 router = APIRouter(tags=["probes"])
 
@@ -19,6 +19,7 @@ async def healthz() -> Alive:
 
 @router.get("/readyz", summary="Can it answer?", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
 async def readyz(live: Live) -> Ready:
-    """200 while a bundle answers. `refused` says why a newer release does not."""
+    """200 while a bundle answers. `refused` says why a newer release does not, `mirror` whether one could have been missed."""
     refused = RefusedRelease.of(live.refusal) if live.refusal else None
-    return Ready(bundle_version=live.release.bundle.version, refused=refused)
+    mirror = MirrorFacts.of(live.mirror) if live.mirror else None
+    return Ready(bundle_version=live.release.bundle.version, refused=refused, mirror=mirror)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ml.contract.errors import PlatformError
+from ml.contract.errors import MappingError, PlatformError
 from orchestration.calendar import DAYS_OF_HISTORY, calendar_of, remember
 from orchestration.settings import Platform, PlatformSettings, Source
 
@@ -72,18 +72,65 @@ def test_files_bring_their_own_days_and_may_grow(tmp_path: Path) -> None:
     assert calendar_of(settings, now=NOW).until(NOW) == date(2011, 3, 9)
 
 
+TABLES = """
+interactions:
+  table: shop.sales
+  first_day: 2026-01-05
+  columns: {user_id: who, item_id: what, occurred_at: at}
+  event_type: purchase
+"""
+
+
+def on_gcp(home: Path, **changes: object) -> PlatformSettings:
+    return demo(
+        home,
+        platform=Platform.GCP,
+        gcp_project="p",
+        gcp_bucket="shop-b",
+        pseudonym_key="a-secret-of-our-own",
+        **changes,
+    )
+
+
+def test_tables_in_place_have_the_days_of_their_mapping_whatever_a_home_remembers(tmp_path: Path) -> None:
+    mapping = tmp_path / "shop.yaml"
+    mapping.write_text(TABLES)
+    settings = on_gcp(tmp_path / "home", source=Source.BIGQUERY, mapping=mapping)
+    assert calendar_of(settings, now=NOW).first_day == remember(settings, now=NOW).first_day == date(2026, 1, 5)
+    assert calendar_of(settings, now=LATER).until(LATER) == date(2026, 10, 6)
+    mapping.write_text(TABLES.replace("2026-01-05", "2026-02-01\n  last_day: 2026-03-01"))
+    assert calendar_of(settings, now=NOW).first_day == date(2026, 2, 1)
+    assert calendar_of(settings, now=NOW).until(NOW) == date(2026, 3, 1)
+
+
+def test_tables_in_place_need_a_first_day(tmp_path: Path) -> None:
+    mapping = tmp_path / "shop.yaml"
+    mapping.write_text(TABLES.replace("  first_day: 2026-01-05\n", ""))
+    with pytest.raises(MappingError, match="AISLE_SOURCE=bigquery needs `first_day` under `interactions`"):
+        calendar_of(on_gcp(tmp_path / "home", source=Source.BIGQUERY, mapping=mapping), now=NOW)
+
+
+def test_tables_in_place_are_bigquerys(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"needs AISLE_PLATFORM=gcp\. Received: embedded"):
+        demo(tmp_path, source=Source.BIGQUERY, mapping=tmp_path / "shop.yaml")
+
+
 def test_files_need_a_mapping(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="AISLE_SOURCE=files needs AISLE_MAPPING"):
+    with pytest.raises(ValidationError, match="AISLE_SOURCE=files needs: AISLE_MAPPING"):
         demo(tmp_path, source=Source.FILES)
 
 
-def test_the_development_key_is_refused_where_real_people_are(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="needs a pseudonym key of its own"):
-        demo(tmp_path, platform=Platform.GCP)
+def test_a_cloud_platform_names_everything_it_lacks_at_once(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValidationError,
+        match=r"AISLE_MAPPING, .*AISLE_GCP_PROJECT, .*AISLE_GCP_BUCKET, .*AISLE_PSEUDONYM_KEY, .*not the development",
+    ):
+        demo(tmp_path, platform=Platform.GCP, source=Source.FILES)
+    assert on_gcp(tmp_path).shared_root == "gs://shop-b"
+    assert demo(tmp_path).shared_root == str(tmp_path)
 
 
-def test_a_platform_that_is_not_built_yet_says_what_is_missing(tmp_path: Path) -> None:
-    from orchestration.resources import resources_for
-
-    with pytest.raises(PlatformError, match="still lacks its warehouse"):
-        resources_for(demo(tmp_path, platform=Platform.GCP, pseudonym_key="a-secret-of-our-own"))
+@pytest.mark.parametrize("bucket", ["gs://b", "B", "b/c", ""])
+def test_a_bucket_is_named_without_its_scheme(tmp_path: Path, bucket: str) -> None:
+    with pytest.raises(ValidationError, match="gcp_bucket"):
+        demo(tmp_path, gcp_bucket=bucket)

@@ -14,7 +14,7 @@ from ml.release import publish
 from orchestration.assets import monitoring
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from tests.ml.drift.shop_weeks import MONDAY, interactions, items
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

@@ -51,7 +51,12 @@ def test_a_first_release_is_served_without_a_restart(empty_client, tmp_path, bun
 
 
 def test_ready_names_the_version_and_nothing_refused(client, bundles):
-    assert client.get("/readyz").json() == {"status": "ready", "bundle_version": bundles[0].name, "refused": None}
+    assert client.get("/readyz").json() == {
+        "status": "ready",
+        "bundle_version": bundles[0].name,
+        "refused": None,
+        "mirror": None,
+    }
 
 
 def test_the_model_route_says_where_the_bundle_comes_from(client, bundles):

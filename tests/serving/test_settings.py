@@ -12,7 +12,7 @@ def test_settings_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("AISLE_SERVICE_PORT", "9000")
     monkeypatch.setenv("AISLE_BUNDLE", "2026-03-02-0a1b2c3d4e5f")
     settings = ServiceSettings()
-    assert settings.releases == Path("/data/aisle/releases")
+    assert settings.releases_folder == Path("/data/aisle/releases")
     assert (settings.service_port, settings.bundle) == (9000, "2026-03-02-0a1b2c3d4e5f")
 
 

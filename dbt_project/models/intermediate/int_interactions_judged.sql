@@ -1,7 +1,9 @@
-{{ config(**daily_table('landed_on', static=true)) }}
+{{ config(**daily_table(cluster_by=['event_date'])) }}
 
 /* What only the rows around a row can tell: bots, then duplicates. The verdict on a row depends on rows that landed on its day
-   or before and on nothing later. So a day can be judged again, alone or in one go with others, and comes out the same. */
+   or before and on nothing later. So a day can be judged again, alone or in one go with others, and comes out the same.
+   Of the days before the window, only the event keys are looked at all the way back. */
+{% set oldest = oldest_event_day(ref('int_interactions_checked')) if is_incremental() and first_landed_day() is not none else none %}
 
 with checked as (
 
@@ -22,7 +24,7 @@ user_days as (
     select user_id, event_date, landed_on, count(*) as num_events
     from {{ this }}
     where
-        {{ landed_before_window() }}
+        {{ landed_before_window(since=oldest) }}
         and (reason is null or reason in ('bot', 'duplicate'))
         and event_date in (select event_date from checked)
     group by user_id, event_date, landed_on
@@ -87,7 +89,7 @@ keys_before as (
     select user_id, item_id, occurred_at, event_type
     from {{ this }}
     where
-        {{ landed_before_window() }}
+        {{ landed_before_window(since=oldest) }}
         and reason is null
         and event_date in (select event_date from candidates)
 

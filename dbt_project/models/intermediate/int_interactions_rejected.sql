@@ -1,4 +1,4 @@
-{{ config(**daily_table('landed_on', static=true)) }}
+{{ config(**daily_table()) }}
 
 with judged as (
 

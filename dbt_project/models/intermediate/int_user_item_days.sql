@@ -1,9 +1,9 @@
-{{ config(**daily_table('event_date')) }}
+{{ config(**daily_table()) }}
 
 with interactions as (
 
     select * from {{ ref('fct_interactions') }}
-    where {{ touched_in_window('event_date', ref('int_interactions_judged')) }}
+    where {{ landed_in_window() }}
 
 ),
 
@@ -14,6 +14,7 @@ final as (
         item_id,
         event_date,
         cast(known_at as date) as known_date,
+        landed_on,
         count(*) as num_events,
         {{ count_if("event_type = 'purchase'") }} as num_purchases,
         {{ count_if("event_type = 'view'") }} as num_views,
@@ -27,7 +28,7 @@ final as (
         max(occurred_at) as last_occurred_at,
         max(case when event_type = 'purchase' then occurred_at end) as last_purchased_at
     from interactions
-    group by user_id, item_id, event_date, known_date
+    group by user_id, item_id, event_date, known_date, landed_on
 
 )
 

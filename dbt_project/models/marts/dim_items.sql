@@ -1,4 +1,4 @@
-{{ config(tags=['whole']) }}
+{{ config(**whole_table(cluster_by=['item_id'])) }}
 
 with items as (
 

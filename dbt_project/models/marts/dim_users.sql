@@ -1,4 +1,4 @@
-{{ config(tags=['whole']) }}
+{{ config(**whole_table(cluster_by=['user_id'])) }}
 
 with users as (
 

@@ -1,9 +1,9 @@
-{{ config(**daily_table('event_date')) }}
+{{ config(**daily_table(cluster_by=['event_date', 'user_id'])) }}
 
 with judged as (
 
     select * from {{ ref('int_interactions_judged') }}
-    where reason is null and {{ touched_in_window('event_date', ref('int_interactions_judged')) }}
+    where reason is null and {{ landed_in_window() }}
 
 ),
 
@@ -28,7 +28,8 @@ final as (
             when session_id is not null then user_id || ':session:' || session_id
         end as basket_id,
         cast({{ event_weight('event_type') }} as {{ type_double() }}) as event_weight,
-        event_date
+        event_date,
+        landed_on
     from judged
 
 )

@@ -1,4 +1,4 @@
-{{ config(tags=['whole']) }}
+{{ config(**whole_table(cluster_by=['user_id'], partition_by={'field': 'cut_at', 'data_type': 'timestamp', 'granularity': 'day'})) }}
 
 with days as (
 

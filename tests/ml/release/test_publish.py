@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.contract.errors import BundleError, ReleaseError
+from ml.contract.errors import BundleError, ReleaseError, StorageError
+from ml.contract.files import LOCK
 from ml.contract.manifest import Manifest
 from ml.contract.release import POINTER, ReleasePointer
 from ml.release.publish import prune, publish, published, rollback
@@ -21,13 +22,18 @@ def live_ranker(releases: Path) -> str:
     return (ReleasePointer.read(releases).bundle_in(releases) / "ranker.txt").read_text()
 
 
+def names_in(releases: Path) -> set[str]:
+    """All but the lock, which stays."""
+    return {path.name for path in releases.iterdir()} - {LOCK}
+
+
 def test_a_published_bundle_is_the_live_one_and_a_whole_copy(make_bundle: MakeBundle, releases: Path) -> None:
     bundle = make_bundle(1)
     pointer = publish(bundle, releases=releases, now=NOW)
     assert pointer == ReleasePointer.read(releases)
     assert (pointer.version, pointer.previous, pointer.released_at) == (Manifest.read(bundle).version, None, NOW)
     assert live_ranker(releases) == "trees of day 1"
-    assert {path.name for path in releases.iterdir()} == {pointer.version, POINTER}
+    assert names_in(releases) == {pointer.version, POINTER}
 
 
 def test_the_pointer_remembers_what_was_live_before(make_bundle: MakeBundle, releases: Path) -> None:
@@ -56,7 +62,7 @@ def test_a_damaged_bundle_is_not_published_and_the_old_one_stays_live(make_bundl
     with pytest.raises(BundleError, match=r"checksum on ranker\.txt"):
         publish(damaged, releases=releases, now=NOW)
     assert live_ranker(releases) == "trees of day 1"
-    assert len(list(releases.iterdir())) == 2  # the release and the pointer: no draft is left
+    assert len(names_in(releases)) == 2  # the release and the pointer: no draft is left
 
 
 def test_a_writer_that_dies_before_the_pointer_leaves_the_old_release_live(
@@ -64,11 +70,11 @@ def test_a_writer_that_dies_before_the_pointer_leaves_the_old_release_live(
 ) -> None:
     publish(make_bundle(1), releases=releases, now=NOW)
 
-    def dies(_path: Path, _text: str) -> None:
+    def dies(_draft: Path) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("ml.contract.release.write_atomically", dies)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("ml.storage.folder.sync", dies)
+    with pytest.raises(StorageError, match="No space"):
         publish(make_bundle(2), releases=releases, now=NOW)
     assert live_ranker(releases) == "trees of day 1"
 
@@ -131,3 +137,13 @@ def test_a_release_whose_manifest_was_exchanged_is_refused(make_bundle: MakeBund
     Manifest.read(make_bundle(2)).write(releases / pointer.folder)
     with pytest.raises(ReleaseError, match="must have a manifest with sha256"):
         pointer.bundle_in(releases)
+
+
+def test_a_rollback_writes_a_damaged_pointer_anew(make_bundle: MakeBundle, releases: Path) -> None:
+    first = publish(make_bundle(1), releases=releases, now=NOW)
+    (releases / POINTER).write_text("damaged")
+    assert not any(release.is_live for release in published(releases))
+    with pytest.raises(ReleaseError, match="is not a release pointer"):
+        rollback(releases, now=NOW)
+    assert rollback(releases, now=NOW, to=first.version).version == first.version
+    assert live_ranker(releases) == "trees of day 1"

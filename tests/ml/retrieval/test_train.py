@@ -139,18 +139,19 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(examples,
 DIES_IN_THE_SECOND_EPOCH = """
 import os, signal, sys
 from pathlib import Path
+import ml.dataset.examples as dataset
 import ml.retrieval.train as training
 from tests import world
 from tests.ml.retrieval import shop
 from tests.ml.retrieval.test_train import QUICK
 
-whole = training.batches
+whole = dataset.batches
 def batches(num_examples, *, batch_size, seed, epoch):
     for number, batch in enumerate(whole(num_examples, batch_size=batch_size, seed=seed, epoch=epoch)):
         if epoch == 1 and number == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         yield batch
-training.batches = batches
+dataset.batches = batches
 training.train_retriever(shop.examples(world.training_data()), QUICK, checkpoint_folder=Path(sys.argv[1]))
 """
 
@@ -226,7 +227,7 @@ def test_what_was_learned_is_carried_over_by_id_not_by_place(data):
     from ml.retrieval.carry_over import carry_over
     from ml.retrieval.multitask import MultitaskModel
 
-    fewer = replace(data, items=data.items.slice(3), users=data.users.slice(5))
+    fewer = world.training_data(leave_out_users=5, leave_out_items=3)
     base = train(shop.examples(fewer))
     wider = shop.examples(data)
     model = MultitaskModel(wider.encoder, QUICK)

@@ -8,7 +8,7 @@ import pytest
 
 from orchestration.assets import ingest
 from orchestration.partitions import RANGE_END, RANGE_START, daily
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.resource import SourceResource
 
 ASSETS = dg.load_assets_from_modules([ingest], group_name="ingest", key_prefix="raw")

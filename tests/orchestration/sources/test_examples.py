@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.files import FilesSource
 from orchestration.sources.landing import land_everything
 from tests.shared_data import shared_data

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.contract.errors import MappingError
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.files import FilesSource
-from orchestration.sources.landing import land_everything, land_interactions
+from orchestration.sources.landing import LandedTables, land_everything
 from tests.orchestration.sources.conftest import SALES, SalesFolder
 
 
@@ -231,7 +231,7 @@ def test_a_spoilt_file_gives_one_clear_error_and_leaves_the_tables_alone(sales: 
     text, message = SPOILT[fault]
     sales.write(text)
     with pytest.raises(MappingError, match=message):
-        land_interactions(sales.source(), warehouse, start=date(2026, 1, 1), end=date(2026, 1, 4))
+        LandedTables(sales.source(), warehouse).interactions(date(2026, 1, 1), date(2026, 1, 4))
     with pytest.raises(MappingError, match=message):
         land_everything(sales.source(), warehouse)
     after = [warehouse.query(f"from raw.{name}") for name in ("interactions", "impressions", "items", "users")]

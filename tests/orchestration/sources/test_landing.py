@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
-from orchestration.resources.warehouse import DuckDBWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
-from orchestration.sources.landing import land_impressions, land_interactions, land_items, land_users
+from orchestration.sources.landing import LandedTables
 from tests.demo_shop import AS_OF, tiny_settings
 
 START = AS_OF - timedelta(days=4)
@@ -42,7 +42,7 @@ class Silent(DemoSource):
 
 
 def test_every_row_of_the_source_lands(warehouse: DuckDBWarehouse):
-    landed = land_interactions(DEMO, warehouse, start=START, end=AS_OF)
+    landed = LandedTables(DEMO, warehouse).interactions(START, AS_OF)
     given = pa.concat_tables(DEMO.interactions(START, AS_OF))
     assert landed.rows == len(given) == sum(landed.rows_by_kind.values())
     assert warehouse.query("from raw.interactions").schema == RAW_INTERACTIONS
@@ -50,49 +50,49 @@ def test_every_row_of_the_source_lands(warehouse: DuckDBWarehouse):
 
 
 def test_landing_twice_gives_the_same_table(warehouse: DuckDBWarehouse):
-    land_interactions(DEMO, warehouse, start=START, end=AS_OF)
+    LandedTables(DEMO, warehouse).interactions(START, AS_OF)
     once = warehouse.query(EVERYTHING)
-    land_interactions(DEMO, warehouse, start=START, end=AS_OF)
+    LandedTables(DEMO, warehouse).interactions(START, AS_OF)
     assert warehouse.query(EVERYTHING).equals(once)
 
 
 def test_days_landed_one_by_one_equal_a_range(warehouse: DuckDBWarehouse, tmp_path: Path):
     other = DuckDBWarehouse(path=str(tmp_path / "other.duckdb"))
-    land_interactions(DEMO, other, start=START, end=AS_OF)
+    LandedTables(DEMO, other).interactions(START, AS_OF)
     for day in (START + timedelta(days=n) for n in (3, 0, 4, 1, 2)):
-        land_interactions(DEMO, warehouse, start=day, end=day)
+        LandedTables(DEMO, warehouse).interactions(day, day)
     assert warehouse.query(EVERYTHING).equals(other.query(EVERYTHING))
 
 
 def test_a_source_that_breaks_half_way_changes_nothing(warehouse: DuckDBWarehouse):
-    land_interactions(DEMO, warehouse, start=START, end=AS_OF)
+    LandedTables(DEMO, warehouse).interactions(START, AS_OF)
     before = warehouse.query(EVERYTHING)
     with pytest.raises(OSError, match="disk gone"):
-        land_interactions(Failing(tiny_settings(seed=8), until=AS_OF), warehouse, start=START, end=AS_OF)
+        LandedTables(Failing(tiny_settings(seed=8), until=AS_OF), warehouse).interactions(START, AS_OF)
     assert warehouse.query(EVERYTHING).equals(before)
 
 
 def test_a_source_that_breaks_on_the_first_landing_leaves_no_table(warehouse: DuckDBWarehouse):
     with pytest.raises(OSError, match="disk gone"):
-        land_interactions(Failing(tiny_settings(), until=AS_OF), warehouse, start=START, end=AS_OF)
+        LandedTables(Failing(tiny_settings(), until=AS_OF), warehouse).interactions(START, AS_OF)
     assert not warehouse.table_exists("raw", "interactions")
 
 
 def test_impressions_exist_even_where_the_source_has_none(warehouse: DuckDBWarehouse):
-    landed = land_impressions(Silent(tiny_settings(), until=AS_OF), warehouse, start=START, end=AS_OF)
+    landed = LandedTables(Silent(tiny_settings(), until=AS_OF), warehouse).impressions(START, AS_OF)
     assert landed.rows == 0
     assert warehouse.query("from raw.impressions").schema == RAW_IMPRESSIONS
 
 
 def test_a_catalogue_replaces_the_one_before(warehouse: DuckDBWarehouse):
-    first = land_items(DEMO, warehouse)
-    again = land_items(DEMO, warehouse)
-    later = land_items(DemoSource(tiny_settings(), until=AS_OF + timedelta(days=1)), warehouse)
+    first = LandedTables(DEMO, warehouse).items()
+    again = LandedTables(DEMO, warehouse).items()
+    later = LandedTables(DemoSource(tiny_settings(), until=AS_OF + timedelta(days=1)), warehouse).items()
     assert first.digest == again.digest != later.digest
     assert warehouse.query("from raw.items").schema == RAW_ITEMS
     assert len(warehouse.query("from raw.items")) == later.rows
 
 
 def test_users_land(warehouse: DuckDBWarehouse):
-    assert land_users(DEMO, warehouse).rows == len(warehouse.query("from raw.users")) > 250
+    assert LandedTables(DEMO, warehouse).users().rows == len(warehouse.query("from raw.users")) > 250
     assert warehouse.query("from raw.users").schema == RAW_USERS

@@ -34,7 +34,11 @@ def test_the_examples_are_valid_and_short(path: Path):
     ("change", "message"),
     [
         ({"seperator": ";"}, r"At `interactions\.seperator`: no such key"),
-        ({"path": None}, r"At `interactions\.path`: Input should be a valid string\. Received: 'None'"),
+        ({"path": None}, r"At `interactions`: name exactly one of `path`, a file, and `table`, a BigQuery table"),
+        ({"table": "shop.sales"}, r"At `interactions`: name exactly one of `path`, a file, and `table`"),
+        ({"path": None, "table": "sales"}, r"At `interactions\.table`: String should match.*Received: 'sales'"),
+        ({"path": None, "table": "shop.sales; drop"}, r"At `interactions\.table`: String should match"),
+        ({"path": None, "table": "shop.sales", "separator": ";"}, r"separator belong to a file"),
         ({"columns": {"user_id": "Customer"}}, r"`columns` lacks item_id, occurred_at"),
         ({"columns": {"userid": "Customer"}}, r"At `interactions\.columns\.userid`: Input should be 'user_id'"),
         ({"event_type": "bought"}, r"At `interactions\.event_type`: Input should be 'purchase'.*Received: 'bought'"),
@@ -68,6 +72,21 @@ def test_all_faults_are_told_at_once(sales: SalesFolder):
     sales.interactions |= {"seperator": ";"}
     sales.rest |= {"item": {}}
     with pytest.raises(MappingError, match=r"`interactions\.seperator`: no such key; At `item`: no such key"):
+        sales.source()
+
+
+def test_files_and_tables_do_not_mix(sales: SalesFolder):
+    sales.rest = {"items": {"table": "shop.items", "columns": {"item_id": "id"}}}
+    with pytest.raises(MappingError, match=r"name files \(`path`\) or BigQuery tables \(`table`\), not both"):
+        sales.source()
+
+
+def test_a_mapping_of_tables_is_no_mapping_of_files(sales: SalesFolder):
+    del sales.interactions["path"]
+    sales.interactions["table"] = "my-project.shop.sales"
+    with pytest.raises(
+        MappingError, match=r"AISLE_SOURCE=files reads files. Received: .*mapping.yaml, which names tables"
+    ):
         sales.source()
 
 

@@ -1,0 +1,138 @@
+"""Ids become numbers in the warehouse, and the numbers are those of the snapshot's vocabularies."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from ml.contract.columns import ENCODED_EVENTS
+from ml.contract.errors import DataError
+from ml.dataset.training_data import TrainingData
+from orchestration.assets.training import read_training_data
+from orchestration.encoded_events import encoded_events, require_byte_order
+from orchestration.resources.exports import ExportArea
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
+from tests import world
+
+ODD_IDS = ["Z", "a", "ä", "é", "10", "9", "中", "😀", "a b", "A"]
+"""Orders of bytes, of letters and of numbers differ for these."""
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return world.training_data()
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> ExportArea:
+    return ExportArea(uri=str(tmp_path / "exports"), scratch_folder=str(tmp_path / "scratch"))
+
+
+@pytest.fixture
+def warehouse(data: TrainingData, tmp_path: Path) -> DuckDBWarehouse:
+    """The small world's marts, their rows in no order."""
+    held = DuckDBWarehouse(path=str(tmp_path / "warehouse.duckdb"))
+    marts = {
+        "fct_interactions": world.interactions(),
+        "dim_items": data.items,
+        "dim_users": data.users,
+        "feat_items": data.item_features,
+        "feat_users": data.user_features,
+    }
+    rng = np.random.default_rng(0)
+    for name, rows in marts.items():
+        held.replace_table("marts", name, rows.take(pa.array(rng.permutation(len(rows)))))
+    return held
+
+
+def test_the_warehouse_encodes_as_python_does(warehouse: DuckDBWarehouse, exports: ExportArea, data: TrainingData):
+    read = read_training_data(warehouse, exports)
+
+    mine, theirs = read.log, data.log
+    for name in ("user_rows", "item_rows", "event_codes", "occurred_at", "known_at", "quantity", "amount"):
+        array = getattr(theirs, name)
+        assert np.array_equal(getattr(mine, name), array, equal_nan=array.dtype.kind == "f"), name
+    baskets = np.unique(np.stack([mine.basket_rows, theirs.basket_rows], axis=1), axis=0)
+    assert len(baskets) == len(np.unique(mine.basket_rows)) == len(np.unique(theirs.basket_rows))
+    assert read.cut_at == world.CUT
+    assert read.user_ids.ids.equals(data.user_ids.ids)
+
+
+def test_a_snapshot_is_the_same_whichever_order_the_warehouse_has(
+    warehouse: DuckDBWarehouse, exports: ExportArea, tmp_path: Path
+):
+    first = read_training_data(warehouse, exports)
+    first.save(tmp_path / "first")
+    digest = first.events.digest()
+    shuffled = world.interactions().take(pa.array(np.random.default_rng(5).permutation(len(world.interactions()))))
+    warehouse.replace_table("marts", "fct_interactions", shuffled)
+
+    assert read_training_data(warehouse, exports).events.digest() == digest
+    assert TrainingData.load(tmp_path / "first").events.digest() == digest
+
+
+def test_events_not_known_before_the_cut_stay_in_the_warehouse(warehouse: DuckDBWarehouse, exports: ExportArea):
+    earlier = world.CUT - timedelta(days=20)
+    before = "select count(*) as n from marts.fct_interactions where known_at < ? and occurred_at < ?"
+    [expected] = warehouse.query(before, [earlier, earlier]).to_pylist()
+
+    [path] = exports.fetch(warehouse, encoded_events(earlier), name="events")
+
+    assert 0 < pq.read_metadata(path).num_rows == expected["n"]
+
+
+def test_no_text_leaves_the_warehouse(warehouse: DuckDBWarehouse, exports: ExportArea):
+    [path] = exports.fetch(warehouse, encoded_events(world.CUT), name="events")
+
+    schema = pq.read_schema(path)
+    assert schema.names == ENCODED_EVENTS.names
+    assert not [field.name for field in schema if pa.types.is_string(field.type)]
+
+
+def test_ids_are_numbered_in_the_order_of_their_bytes(tmp_path: Path):
+    warehouse = DuckDBWarehouse(path=str(tmp_path / "odd.duckdb"))
+    ids = pa.table({"user_id": ODD_IDS, "item_id": ODD_IDS})
+    warehouse.replace_table("marts", "dim_users", ids)
+    warehouse.replace_table("marts", "dim_items", ids)
+    event = world.interactions().slice(0, 1)
+    rows = [{**event.to_pylist()[0], "user_id": name, "item_id": name} for name in ODD_IDS]
+    warehouse.replace_table("marts", "fct_interactions", pa.Table.from_pylist(rows, schema=event.schema))
+
+    found = warehouse.query(f"select user_row, item_row from ({encoded_events(world.CUT)}) order by user_row")
+    listed = warehouse.query("select user_id from marts.dim_users order by user_id")["user_id"]
+
+    assert found.to_pylist() == [{"user_row": row, "item_row": row} for row in range(len(ODD_IDS))]
+    require_byte_order(listed, table="marts.dim_users")
+    assert listed.to_pylist() == sorted(ODD_IDS)
+
+
+def test_another_collation_is_refused():
+    with pytest.raises(DataError, match=r"`marts.dim_items` must be sorted by the bytes"):
+        require_byte_order(pa.chunked_array([["a", "B"]]), table="marts.dim_items")
+
+
+def test_the_sql_is_read_by_both_dialects_alike():
+    duckdb, bigquery = (sqlglot.parse_one(encoded_events(world.CUT), dialect=name) for name in ("duckdb", "bigquery"))
+
+    assert not list(bigquery.find_all(exp.Command, exp.Anonymous))
+    assert [column.alias_or_name for column in bigquery.selects] == ENCODED_EVENTS.names
+    assert [column.alias_or_name for column in duckdb.selects] == ENCODED_EVENTS.names
+
+
+def test_nothing_of_an_older_export_is_taken_for_the_new_one(
+    warehouse: DuckDBWarehouse, exports: ExportArea, tmp_path: Path
+):
+    for place in ("exports", "scratch"):
+        (tmp_path / place / "events").mkdir(parents=True)
+        pq.write_table(pa.table({"a": [1]}), tmp_path / place / "events" / "part-7.parquet")
+
+    files = exports.fetch(warehouse, encoded_events(world.CUT), name="events")
+
+    assert [path.name for path in files] == ["part-0.parquet"]
+    assert sorted(path.name for path in (tmp_path / "scratch" / "events").iterdir()) == ["part-0.parquet"]
+    assert not list((tmp_path / "exports").rglob("*.parquet")), "an export is fetched once"
