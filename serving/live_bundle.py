@@ -57,6 +57,7 @@ class LiveBundle:
         self._poll_seconds = poll_seconds
         self._release: LiveRelease | None = None
         self._refusal: Refusal | None = None
+        self._swaps = self._refusals = 0
         self._stamp: tuple[int, int] | None = None
         self._next_try = 0.0
         self._stopping = Event()
@@ -77,6 +78,16 @@ class LiveBundle:
     def refusal(self) -> Refusal | None:
         """Set while an older release, or none, answers instead of the one that should be live."""
         return self._refusal
+
+    @property
+    def swaps(self) -> int:
+        """Bundles put in place since this process began, the first one included."""
+        return self._swaps
+
+    @property
+    def refusals(self) -> int:
+        """Attempts to open a release that failed since this process began."""
+        return self._refusals
 
     @property
     def mirror(self) -> MirrorState | None:
@@ -107,11 +118,15 @@ class LiveBundle:
             return
         self._stamp, self._next_try = stamp, monotonic() + RETRY_SECONDS
         try:
-            self._release = self._opened()
+            release = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
             self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
+            self._refusals += 1
             logger.warning("Release refused: %s", self._refusal.reason)
             return
+        if self._release is None or release.bundle is not self._release.bundle:
+            self._swaps += 1
+        self._release = release
         self._refusal, self._next_try = None, float("inf")
 
     def _follow(self) -> None:
