@@ -69,10 +69,7 @@ def test_promtool_is_content(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_has_a_case_for_every_alarm_that_can_be_told_from_metrics():
+def test_there_is_a_case_in_which_each_alarm_goes_off():
     cases = yaml.safe_load((FOLDER / "alerts_test.yaml").read_text())["tests"]
-    tried = {case["alertname"] for test in cases for case in test["alert_rule_test"]}
-    fires = {case["alertname"] for test in cases for case in test["alert_rule_test"] if case["exp_alerts"]}
-    named = {rule["alert"] for rule in ALERTS}
-    assert tried <= named
-    assert named - fires == {"AisleDown", "AisleListsFailSlowly", "AisleBundleOld", "AisleOnlineStateAway"}
+    goes_off = {case["alertname"] for test in cases for case in test["alert_rule_test"] if case["exp_alerts"]}
+    assert goes_off == {rule["alert"] for rule in ALERTS}
