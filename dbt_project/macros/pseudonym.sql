@@ -1,9 +1,13 @@
 {#- Keyed hash of a user id; ml/features/pseudonym.py says the same. A blank id is no id; others keep their blanks, they are part
-    of the id. The key stands in the compiled SQL: what dbt writes is to be kept as the key is. -#}
+    of the id. An id marked `pseudonym:` comes from the service's own log, which holds nothing else: it is taken as it is.
+    The key stands in the compiled SQL: what dbt writes is to be kept as the key is. -#}
 {% macro pseudonym(column) -%}
     {%- set key = env_var('AISLE_PSEUDONYM_KEY', 'development-key-not-for-production') -%}
     {%- if '\\' in key -%}
         {{ exceptions.raise_compiler_error("AISLE_PSEUDONYM_KEY must hold no backslash: SQL engines read it in two ways. Choose another key.") }}
     {%- endif -%}
-    substr({{ sha256_hex("'" ~ dbt.escape_single_quotes(key) ~ ":' || case when trim(" ~ column ~ ") <> '' then " ~ column ~ " end") }}, 1, 32)
+    case
+            when starts_with({{ column }}, 'pseudonym:') then substr({{ column }}, 11)
+            else substr({{ sha256_hex("'" ~ dbt.escape_single_quotes(key) ~ ":' || case when trim(" ~ column ~ ") <> '' then " ~ column ~ " end") }}, 1, 32)
+        end
 {%- endmacro %}

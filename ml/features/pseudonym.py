@@ -5,6 +5,9 @@ from hashlib import sha256
 DEVELOPMENT_KEY = "development-key-not-for-production"
 """Pseudonymises demo users. Refused wherever real people's data may be."""
 
+MARK = "pseudonym:"
+"""Before a user id of the raw tables that is a pseudonym already, as those of the service's own log are. The dbt macro takes it as it is."""
+
 
 def pseudonym(user_id: str, key: str) -> str:
     """Keyed hash of a user id: the first 32 hex digits of sha256(key ':' id). The dbt macro `pseudonym` says the same.

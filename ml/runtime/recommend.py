@@ -119,7 +119,7 @@ class Workings:
     def candidate(self, row: int) -> int | None:
         """Position of an item among the candidates, None when it is none."""
         rows = self.scored.candidates.rows
-        position = int(np.searchsorted(rows, row))
+        position = int(np.searchsorted(rows, row)) if len(rows) else 0
         return position if position < len(rows) and rows[position] == row else None
 
     def heard(self, candidate: int) -> dict[str, float]:

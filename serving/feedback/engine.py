@@ -59,7 +59,7 @@ def _postgresql(url: URL) -> Engine:
     milliseconds = int(BUSY_SECONDS * 1000)
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
-        hide_parameters=True,  # an error's text goes into the log, and what people did does not
+        hide_parameters=True,  # an error is logged; what people did is not
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from ml.contract.errors import OnlineStoreError
@@ -13,6 +14,7 @@ from serving.online_store.breaker import Breaker
 from serving.online_store.store import EVENTS_KEPT, SHOWN_KEPT, Visit, event_of, known_at_us, subjects_of
 
 SOCKET_SECONDS = 0.05
+EVENTS_AT_ONCE = 200
 EVENTS_LIVE = timedelta(days=30)
 SHOWN_LIVES = timedelta(days=7)
 _FILLED = "aisle:filled_since"
@@ -21,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class RedisStore:
-    """Two sorted sets for each subject, by time: members are events, or item ids. Every method is one round trip."""
+    """Two sorted sets for each subject, by time: members are events, or item ids. A read is one round trip."""
 
     is_local = False
 
@@ -43,20 +45,23 @@ class RedisStore:
         self._breaker = Breaker(self._error)
 
     def append(self, events: Sequence[Interaction]) -> None:
-        def work() -> None:
-            pipeline = self._redis.pipeline(transaction=False)
-            touched = dict.fromkeys(
-                subject for event in events for subject in subjects_of(user=event.user_id, session=event.session_id)
-            )
-            for event in events:
-                for subject in subjects_of(user=event.user_id, session=event.session_id):
-                    pipeline.zadd(_events_key(subject), {_packed(event): known_at_us(event)})
-            for subject in touched:
-                pipeline.zremrangebyrank(_events_key(subject), 0, -EVENTS_KEPT - 1)
-                pipeline.expire(_events_key(subject), EVENTS_LIVE)
-            pipeline.execute()
+        # In pieces that a busy Redis answers in time: a pipeline is waited for as a whole.
+        for first in range(0, len(events), EVENTS_AT_ONCE):
+            self._ask(partial(self._append, events[first : first + EVENTS_AT_ONCE]))
 
-        self._ask(work)
+    def _append(self, events: Sequence[Interaction]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        named = [
+            (_events_key(subject), event)
+            for event in events
+            for subject in subjects_of(user=event.user_id, session=event.session_id)
+        ]
+        for key, event in named:
+            pipeline.zadd(key, {_packed(event): known_at_us(event)})
+        for key in dict.fromkeys(key for key, _ in named):
+            pipeline.zremrangebyrank(key, 0, -EVENTS_KEPT - 1)
+            pipeline.expire(key, EVENTS_LIVE)
+        pipeline.execute()
 
     def remember_shown(self, subjects: Sequence[str], item_ids: Sequence[str], *, at_us: int) -> None:
         def work() -> None:

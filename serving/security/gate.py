@@ -31,7 +31,8 @@ class KeyGate:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            return  # a web socket: nothing here speaks it, and nothing may pass unseen
+            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it, and nothing may pass unseen
+            return
         kind, _, presented = Headers(scope=scope).get("authorization", "").partition(" ")
         key = self._find(presented.strip()) if kind.lower() == "bearer" else None
         if key is not None:

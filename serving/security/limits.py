@@ -50,9 +50,8 @@ class RateLimit:
     def _wait(self, key_id: str) -> float:
         """Takes a token; seconds until there is one when there is none."""
         now = self._clock()
-        bucket = self._buckets.setdefault(
-            key_id, _Bucket(self._burst, now)
-        )  # at most one per live key: strangers never come here
+        # At most one per live key: strangers never come here.
+        bucket = self._buckets.setdefault(key_id, _Bucket(self._burst, now))
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._per_second)
         bucket.filled_at = now
         if bucket.tokens < 1:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import psycopg
@@ -110,32 +111,34 @@ def redis_url(redis_server: Server) -> str:
 
 
 @pytest.fixture(scope="module")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgresql_server() -> Iterator[Server]:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
     if initdb is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    folder, port = tmp_path_factory.mktemp("postgresql"), free_port()
-    as_owner = _as_somebody_else_than_root(folder)
-    data = folder / "data"
-    subprocess.run(
-        [*as_owner, initdb, "-D", str(data), "-U", "aisle", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-    )
-    options = [
-        "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-c", "max_connections=30",
-    ]  # fmt: skip
-    program = str(Path(initdb).resolve().with_name("postgres"))
-    server = Server(
-        f"postgresql://aisle@127.0.0.1:{port}/postgres",
-        [*as_owner, program, *options],
-        _postgresql_is_up,
-        folder / "server.log",
-    )
-    with running(server):
-        yield server
+    # Not in pytest's folders: each session that starts closes those to everybody but its own user.
+    with TemporaryDirectory(prefix="aisle-postgresql-") as name:
+        folder, port = Path(name), free_port()
+        as_owner = _as_somebody_else_than_root(folder)
+        data = folder / "data"
+        subprocess.run(
+            [*as_owner, initdb, "-D", str(data), "-U", "aisle", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+        )
+        options = [
+            "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}",
+            "-c", "max_connections=30",
+        ]  # fmt: skip
+        server = Server(
+            f"postgresql://aisle@127.0.0.1:{port}/postgres",
+            [*as_owner, str(Path(initdb).resolve().with_name("postgres")), *options],
+            _postgresql_is_up,
+            folder / "server.log",
+        )
+        with running(server):
+            yield server
 
 
 @pytest.fixture
@@ -153,9 +156,6 @@ def _as_somebody_else_than_root(folder: Path) -> list[str]:
         return []
     owner = pwd.getpwnam("nobody")
     os.chown(folder, owner.pw_uid, owner.pw_gid)
-    for parent in folder.parents[:3]:  # pytest's folders let in nobody but root
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
     return ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups", "--"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from serving.app import create_app
 from serving.settings import ServiceSettings
 
-FORBIDDEN = ["tensorflow", "tf_keras", "dagster", "mlflow", "dbt", "pandas", "scipy", "duckdb", "great_expectations", "evidently", "matplotlib", "orchestration"]  # fmt: skip
+FORBIDDEN = ["tensorflow", "tf_keras", "dagster", "mlflow", "dbt", "pandas", "scipy", "duckdb", "great_expectations", "evidently", "matplotlib", "orchestration", "redis", "psycopg", "alembic", "pybreaker"]  # fmt: skip
 
 
 def test_the_service_is_imported_without_any_of_the_heavy_libraries(repository):

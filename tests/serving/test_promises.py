@@ -176,7 +176,8 @@ class Visits(RuleBasedStateMachine):
             **about,
         )
         found = [item["product_id"] for item in body["recommendations"]]
-        knows = memory if "online_state" not in body["degraded"] else Memory([], {})
+        assert not self.is_away or "online_state" in body["degraded"]
+        knows = Memory([], {}) if self.is_away else memory
         may = allowed(shop, request, knows.events, knows.shown, datetime.fromisoformat(body["generated_at"]))
         assert set(found) <= may
         assert len(found) == len(set(found)) == min(request.limit, len(may))
@@ -203,6 +204,8 @@ class Visits(RuleBasedStateMachine):
 
 class _Away:
     """A store that does not answer."""
+
+    is_local = True
 
     def _refuse(self, *_args: object, **_more: object) -> None:
         raise OnlineStoreError("The store must answer. Received: nothing. Start it.")

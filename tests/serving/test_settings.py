@@ -47,3 +47,19 @@ def test_a_misspelt_setting_is_refused():
 
 def test_the_warehouse_has_the_same_development_key(repository):
     assert f"'{DEVELOPMENT_KEY}'" in (repository / "dbt_project/macros/pseudonym.sql").read_text()
+
+
+def test_addresses_are_secrets_because_passwords_stand_in_them(monkeypatch):
+    monkeypatch.setenv("AISLE_FEEDBACK_URL", "postgresql://aisle:hunter2@host/aisle")
+    monkeypatch.setenv("AISLE_REDIS_URL", "redis://:hunter2@host/0")
+    settings = ServiceSettings()
+    assert "hunter2" not in repr(settings)
+    assert settings.feedback_address == "postgresql://aisle:hunter2@host/aisle"
+    assert settings.redis_address == "redis://:hunter2@host/0"
+
+
+def test_files_of_the_home_move_with_it():
+    settings = ServiceSettings(home="/data")
+    assert settings.api_keys_path == Path("/data/api_keys.json")
+    assert settings.feedback_path == Path("/data/feedback.db")
+    assert ServiceSettings(home="/data", api_keys_file="/run/keys.json").api_keys_path == Path("/run/keys.json")

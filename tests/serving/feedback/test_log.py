@@ -155,3 +155,12 @@ def test_an_event_the_database_refuses_takes_no_other_with_it(log, monkeypatch):
     assert good.result(10) == other.result(10) == [True]
     with pytest.raises(FeedbackError, match="Nothing was recorded; send them again"):
         bad.result(10)
+
+
+def test_what_people_did_is_in_no_line_of_the_process_log(log, caplog):
+    with log.engine.begin() as connection:
+        connection.exec_driver_sql("alter table interactions rename to hidden")
+    with pytest.raises(FeedbackError):
+        log.add([event("e1", item_id="something private")]).result(10)
+    assert "Events not written" in caplog.text
+    assert "private" not in caplog.text

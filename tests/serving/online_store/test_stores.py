@@ -62,6 +62,11 @@ def test_of_a_visitor_only_the_newest_events_are_kept(store, monkeypatch):
     assert items(store.read(["u:u"], known_since_us=0)) == ["i2", "i3", "i4"]
 
 
+def test_many_events_at_once_are_all_kept(store):
+    store.append([event(f"e{n}", user_id=f"u{n % 7}") for n in range(2_000)])
+    assert sum(len(store.read([f"u:u{user}"], known_since_us=0).events) for user in range(7)) == 2_000
+
+
 def test_shown_items_are_remembered_with_when_they_were_shown_last(store, monkeypatch):
     for module in (embedded, redis_store):
         monkeypatch.setattr(module, "SHOWN_KEPT", 3)

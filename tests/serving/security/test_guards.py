@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fastapi.routing import APIRoute
+from starlette.websockets import WebSocketDisconnect
 
 from serving.app import create_app
 from serving.security import Needs
@@ -88,6 +89,12 @@ def test_without_a_live_key_nothing_is_answered(client, method, path, presented)
 )
 def test_paths_without_a_route_are_closed_too(client, path):
     assert client.get(path, headers={"Authorization": ""}, follow_redirects=False).status_code == 401
+
+
+def test_a_web_socket_is_closed_whatever_its_path(client):
+    for path in ("/healthz", "/api/v1/model"):
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
+            pytest.fail("it was opened")
 
 
 @pytest.mark.parametrize(("method", "path"), SCOPES)

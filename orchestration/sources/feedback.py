@@ -1,0 +1,66 @@
+"""What the service wrote down, as rows of the raw tables: the way back from a list to the next training.
+
+The tables are those of `serving/feedback/schema.py`; nothing of the service is imported here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import create_engine, text
+
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS
+from ml.features.pseudonym import MARK
+
+ROWS = 100_000
+
+# Ordered by the key, so that equal logs give equal rows. An instant is a whole number of microseconds in the log, as in Arrow.
+INTERACTIONS = """
+    select
+        user_id, item_id, event_type, occurred_at_us as occurred_at, event_id, quantity, price, order_id, session_id, request_id,
+        received_at_us as received_at, id as source_row
+    from interactions where received_at_us >= :start_us and received_at_us < :end_us order by id
+"""
+IMPRESSIONS = """
+    select request_id, user_id, item_id, position, shown_at_us as shown_at, surface, bundle_version, propensity, source
+    from impressions where shown_at_us >= :start_us and shown_at_us < :end_us order by id
+"""
+
+
+@dataclass(frozen=True)
+class FeedbackRows:
+    """The log behind a SQLAlchemy URL."""
+
+    url: str
+
+    def interactions(self, start: date, end: date) -> Iterator[pa.Table]:
+        """Events received in [start, end], as `RAW_INTERACTIONS`. Their day is that of `received_at`; user ids carry the mark of a pseudonym."""
+        return self._rows(INTERACTIONS, RAW_INTERACTIONS, start, end, arrived="received_at")
+
+    def impressions(self, start: date, end: date) -> Iterator[pa.Table]:
+        """Places shown in [start, end], as `RAW_IMPRESSIONS`."""
+        return self._rows(IMPRESSIONS, RAW_IMPRESSIONS, start, end, arrived="shown_at")
+
+    def _rows(self, sql: str, schema: pa.Schema, start: date, end: date, *, arrived: str) -> Iterator[pa.Table]:
+        window = {"start_us": _midnight_us(start), "end_us": _midnight_us(end + timedelta(days=1))}
+        engine = create_engine(self.url)
+        try:
+            with engine.connect().execution_options(stream_results=True) as connection:
+                for page in connection.execute(text(sql), window).mappings().partitions(ROWS):
+                    yield _table([dict(row) for row in page], schema, arrived=arrived)
+        finally:
+            engine.dispose()
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema, *, arrived: str) -> pa.Table:
+    for row in rows:
+        if row["user_id"] is not None:
+            row["user_id"] = MARK + row["user_id"]
+        row["landed_on"] = date(1970, 1, 1) + timedelta(days=row[arrived] // 86_400_000_000)
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _midnight_us(day: date) -> int:
+    return (datetime.combine(day, time(), UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
