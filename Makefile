@@ -7,10 +7,10 @@ SETUP = @test -n "$(PYTHON)" || { \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev serve bench bench-scale
+.PHONY: help setup demo test check lint-bigquery dev serve bench bench-scale
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 15
 
 setup: ## Install everything into .venv from the hash-locked requirements
 	$(SETUP) platform
@@ -29,6 +29,16 @@ check: ## Lint, formatting, types and import arrows
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-bigquery: ## Google's analyser over the SQL that dbt writes for BigQuery; SQL=folder of what a test run kept
+	$(SETUP) dev
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	sql="$(SQL)"; if [ -z "$$sql" ]; then \
+		sql=$$scratch/sql; KEEP_SQL_IN=$$sql $(BIN)/python -m pytest -q tests/dbt/test_bigquery.py; \
+	fi; \
+	$(BIN)/python -m venv $$scratch/zetasql; \
+	$$scratch/zetasql/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/zetasql.txt; \
+	$$scratch/zetasql/bin/python tools/bigquery_lint.py "$$sql"
 
 dev: ## Dagster, the service and MLflow in this terminal; Ctrl-C stops all of them
 	$(SETUP) platform

@@ -25,6 +25,7 @@ from benchmarks.scale_station import ASSETS, FUNCTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "scale.md"
+PLAN = ROOT / "docs" / "capacity.md"
 STATIONS = (*ASSETS, *FUNCTIONS)
 TARGET = 1.15
 ITEMS_SHARE = 10
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=10_000_000, help="interactions of the largest shop")
     parser.add_argument("--folder", type=Path, default=ROOT / ".aisle-scale")
     parser.add_argument("--only", nargs="*", choices=STATIONS, help="stations to measure; the others as they were kept")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/scale.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/scale.md and docs/capacity.md")
     arguments = parser.parse_args()
     sizes = [arguments.largest // 100, arguments.largest // 10, arguments.largest]
     wanted = arguments.only or STATIONS
@@ -48,7 +49,9 @@ def main() -> None:
     table = as_table(measured)
     print(table)
     if arguments.write:
-        PAGE.write_text(renewed(PAGE.read_text(), table))
+        PAGE.write_text(renewed(PAGE.read_text(), table, mark="measured"))
+        plan = renewed(PLAN.read_text(), as_units(measured), mark="units")
+        PLAN.write_text(renewed(plan, as_service(measured), mark="service"))
     if too_fast := [station for station in STATIONS if not holds(station, measured)]:
         raise SystemExit(f"Grows faster than size ** {TARGET}: {', '.join(too_fast)}")
 
@@ -137,8 +140,8 @@ def as_table(measured: dict[int, Costs]) -> str:
 def _facts(measured: dict[int, Costs]) -> list[str]:
     """What is not a cost of time: latencies and sizes."""
     rows = {
-        "a list in the process, p50 / p99, ms": ("open", "list_p50_ms", "list_p99_ms"),
-        "a list over HTTP, p50 / p99, ms": ("serve", "http_p50_ms", "http_p99_ms"),
+        "a list in the process, p50 / p99 / CPU, ms": ("open", "list_p50_ms", "list_p99_ms", "list_cpu_ms"),
+        "a list over HTTP, p50 / p99 / CPU of the service, ms": ("serve", "http_p50_ms", "http_p99_ms", "http_cpu_ms"),
         "bundle, MB": ("open", "bundle_mb"),
         "the service's memory, MB": ("serve", "peak_mb"),
     }
@@ -171,15 +174,45 @@ def named(size: int) -> str:
     return f"{size // 1_000_000} M" if size >= 1_000_000 else f"{size // 1_000} k"
 
 
-def renewed(page: str, table: str) -> str:
-    """The page with the table between its marks.
+def as_units(measured: dict[int, Costs]) -> str:
+    """What a million interactions more cost each station: the slope between the two largest shops that have it."""
+    lines = ["| station | between | CPU s per million interactions | GB of memory per million |", "|---" * 4 + "|"]
+    for station in STATIONS:
+        known = [(size, costs[station]) for size, costs in measured.items() if station in costs]
+        if len(known) < 2:
+            continue
+        (small, less), (large, more) = known[-2:]
+        millions = (large - small) / 1e6
+        seconds, gigabytes = ((more[key] - less[key]) / millions for key in ("cpu_s", "peak_mb"))
+        lines.append(f"| `{station}` | {named(small)} and {named(large)} | {seconds:.1f} | {gigabytes / 1024:.2f} |")
+    return "\n".join(lines)
+
+
+def as_service(measured: dict[int, Costs]) -> str:
+    """What one replica needs at each size."""
+    lines = [
+        "| items | CPU ms a list | the same over HTTP | lists a second and core at 60 % | memory of a replica, GB |",
+        "|---" * 5 + "|",
+    ]
+    for size, costs in measured.items():
+        if "open" in costs and "serve" in costs:
+            in_process, over_http = costs["open"]["list_cpu_ms"], costs["serve"]["http_cpu_ms"]
+            memory = costs["serve"]["peak_mb"] / 1024
+            lines.append(
+                f"| {named(size // ITEMS_SHARE)} | {in_process:.1f} | {over_http:.1f} | {600 / over_http:.0f} | {memory:.1f} |"
+            )
+    return "\n".join(lines)
+
+
+def renewed(page: str, table: str, *, mark: str) -> str:
+    """The page with the table between its mark and the next end.
 
     Raises:
-        ValueError: the page lacks the marks.
+        ValueError: the page lacks the mark.
     """
-    marks = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.DOTALL)
+    marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not marks.search(page):
-        raise ValueError("The page must hold `<!-- measured -->` and `<!-- end -->`. Received: a page without them.")
+        raise ValueError(f"The page must hold `<!-- {mark} -->` and `<!-- end -->`. Received: a page without them.")
     return marks.sub(lambda found: f"{found[1]}{table}\n{found[2]}", page)
 
 

@@ -66,6 +66,10 @@ class PlatformSettings(BaseSettings):
         default=None, min_length=1, description="MLflow server or database; SQLite in the home when absent."
     )
 
+    tf_config: str | None = Field(
+        default=None, validation_alias="TF_CONFIG", description="TensorFlow's own: the processes that train together."
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -120,10 +124,9 @@ class PlatformSettings(BaseSettings):
     def reports_path(self) -> Path:
         return self.home / "reports"
 
-    @property
-    def shared_root(self) -> str:
-        """Where every machine finds artifacts, releases and reports: the bucket, else the home folder."""
-        return f"gs://{self.gcp_bucket}" if self.platform is Platform.GCP else str(self.home)
+    def in_bucket(self, name: str) -> str | None:
+        """Address of a folder that all machines share; None where there is one machine, and its home."""
+        return f"gs://{self.gcp_bucket}/{name}" if self.platform is Platform.GCP else None
 
 
 def yesterday(now: datetime) -> date:

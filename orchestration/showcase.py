@@ -16,11 +16,13 @@ from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
+import dagster as dg
+
 from ml.contract.errors import PlatformError
 from ml.contract.files import DEVELOPMENT_API_KEY
 from ml.evaluation.report import OURS, EvaluationReport
 from orchestration.progress import Say
-from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
+from orchestration.resources import artifacts_of, warehouse_of
 from orchestration.settings import PlatformSettings
 
 ROOT = Path(__file__).parents[1]
@@ -32,23 +34,27 @@ CUSTOMERS = """
         select user_id, category, count(*) as times
         from raw.interactions inner join raw.items using (item_id)
         where event_type = 'purchase' and user_id is not null and category is not null
-        group by all
+        group by user_id, category
     ),
     tastes as (
-        select user_id, arg_max(category, times) as favourite, max(times) as of_favourite, sum(times) as purchases
-        from bought group by user_id having sum(times) between 8 and 60
+        select
+            *,
+            sum(times) over (partition by user_id) as purchases,
+            row_number() over (partition by user_id order by times desc, category) as place
+        from bought
+    ),
+    favourites as (
+        select *, 1.0 * times / purchases as share from tastes where place = 1 and purchases between 8 and 60
     ),
     clearest as (
-        select *, row_number() over (partition by favourite order by of_favourite / purchases desc, user_id) as place
-        from tastes
+        select *, row_number() over (partition by category order by share desc, user_id) as place_there from favourites
     )
-    select user_id, of_favourite::int || ' of ' || purchases::int || ' purchases in ' || favourite as told from clearest
-    where place = 1 order by of_favourite / purchases desc, user_id limit 2
+    select user_id, category, times, purchases from clearest where place_there = 1 order by share desc, user_id limit 2
 """
 """Two customers whose tastes are plain to see, and not the same."""
 
 REGULARS = """
-    select user_id, count(*) || ' purchases' as told from raw.interactions
+    select user_id, count(*) as purchases from raw.interactions
     where event_type = 'purchase' and user_id is not null and excluded_because is null
     group by user_id having count(*) between 20 and 200 order by max(occurred_at) desc, user_id limit 2
 """
@@ -78,7 +84,9 @@ class Service:
 
 def show_report(settings: PlatformSettings, *, say: Say) -> None:
     """The offline report's headline: ours and the best simple baseline on the held-out week."""
-    summary = EvaluationReport.load(settings.artifacts_path / "ml" / "offline_report").summary
+    folder = artifacts_of(settings).folder_of(dg.AssetKey(["ml", "offline_report"]))
+    assert folder is not None  # there is a release, so its report was stored
+    summary = EvaluationReport.load(folder).summary
     say(
         f"\nHeld-out week from {summary.cut_at:%Y-%m-%d}: {summary.num_users} users, {summary.num_items} items, full catalogue"
     )
@@ -98,16 +106,23 @@ def show_lists(settings: PlatformSettings, *, say: Say) -> None:
     Raises:
         PlatformError: the service did not become ready.
     """
-    warehouse = DuckDBWarehouse(path=str(settings.warehouse_path))
+    warehouse = warehouse_of(settings)
     [best_seller] = warehouse.query(BEST_SELLER).to_pylist()
     with running_service(settings) as service:
         for customer in warehouse.query(CUSTOMERS).to_pylist() or warehouse.query(REGULARS).to_pylist():
-            say(f"\nCustomer {customer['user_id']}: {customer['told']}")
+            say(f"\nCustomer {customer['user_id']}: {_told(customer)}")
             _show(service, f"/api/v1/recommendations/homepage?user_id={quote(customer['user_id'])}&limit={LISTED}", say)
         say("\nSomeone nobody knows")
         _show(service, f"/api/v1/recommendations/homepage?user_id=nobody-yet&limit={LISTED}", say)
         say(f"\nOn the page of {best_seller['title']}")
         _show(service, f"/api/v1/recommendations/product/{quote(best_seller['item_id'])}?limit={LISTED}", say)
+
+
+def _told(customer: dict[str, Any]) -> str:
+    """What is known of a customer, in a few words."""
+    if "category" not in customer:
+        return f"{customer['purchases']} purchases"
+    return f"{customer['times']} of {customer['purchases']} purchases in {customer['category']}"
 
 
 def _show(service: Service, path: str, say: Say) -> None:
@@ -137,6 +152,8 @@ def running_service(settings: PlatformSettings) -> Iterator[Service]:
         "AISLE_ENVIRONMENT": "development",
         "AISLE_FEEDBACK_URL": f"sqlite:///{scratch.name}/feedback.db",
     }
+    if remote := settings.in_bucket("releases"):
+        environment.setdefault("AISLE_RELEASES", remote)
     with scratch, log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "serving"],

@@ -118,16 +118,17 @@ class LiveBundle:
             return
         self._stamp, self._next_try = stamp, monotonic() + RETRY_SECONDS
         try:
-            release = self._opened()
+            opened = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
             self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
             self._refusals += 1
             logger.warning("Release refused: %s", self._refusal.reason)
             return
-        if self._release is None or release.bundle is not self._release.bundle:
+        if self._release is None or opened.bundle is not self._release.bundle:
             self._swaps += 1
-        self._release = release
+        # In this order: whoever sees the new release must not be told any more that it was refused.
         self._refusal, self._next_try = None, float("inf")
+        self._release = opened
 
     def _follow(self) -> None:
         while not self._stopping.wait(self._poll_seconds):

@@ -69,8 +69,10 @@ class ReleaseMirror:
     def _follow(self) -> None:
         pause = self._poll_seconds
         while True:
-            pause = self._poll_seconds if self.pull() else min(pause * 2, LONGEST_PAUSE_SECONDS)
-            if self._stopping.wait(pause):
+            went_well = self.pull()
+            pause = self._poll_seconds if went_well else min(pause * 2, LONGEST_PAUSE_SECONDS)
+            # A pinned version does not change once it is here.
+            if (went_well and self._pin) or self._stopping.wait(pause):
                 return
 
     def _bring(self) -> None:
@@ -80,6 +82,6 @@ class ReleaseMirror:
             # The first time every hash is compared: a copy that was damaged while nobody looked is mended.
             if mirror.pull(thorough=first) is None:
                 raise nothing_released(self._state.remote)
-        elif first:
+        else:
             mirror.fetch(self._pin)
         self._mirror = mirror

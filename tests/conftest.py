@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -30,15 +31,34 @@ def repository() -> Path:
 
 @pytest.fixture
 def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
-    """An empty Cloud Storage server that Google's clients of this test find, and that nobody waits for longer than seconds."""
+    """An empty Cloud Storage server of this test's own, to hold up or kill."""
     server = GcsServer.at(tmp_path / "gcs")
     server.start()
+    _lead_clients_to(server, monkeypatch)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def _running_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    server = GcsServer.at(tmp_path_factory.mktemp("gcs") / "server")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def bucket_uri(_running_gcs: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """gs:// address of a place where nothing is yet, on a server that others use too."""
+    _lead_clients_to(_running_gcs, monkeypatch)
+    return f"{_running_gcs.uri}/{uuid4().hex}"
+
+
+def _lead_clients_to(server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
     for name, seconds in (("CONNECT_SECONDS", 1.0), ("SILENCE_SECONDS", 1.0), ("GIVE_UP_SECONDS", 2.0)):
         monkeypatch.setattr(f"ml.storage.gcs.{name}", seconds)
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="session")

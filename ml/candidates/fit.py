@@ -65,9 +65,10 @@ def ease(interest: sparse.csr_matrix, *, settings: SourceSettings) -> NeighbourT
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
     strongest = _strongest(np.abs(weights), settings.ease_neighbours)
-    items = np.repeat(kept, strongest.shape[1])
-    kept_weights = np.take_along_axis(weights, strongest, axis=1).ravel()
-    return _table([(items, kept[strongest].ravel(), kept_weights)], num_items=num_items)
+    items: Rows = np.repeat(kept, strongest.shape[1]).astype(np.int32)
+    others: Rows = kept[strongest].ravel().astype(np.int32)
+    strengths: Floats = np.take_along_axis(weights, strongest, axis=1).ravel().astype(np.float32)
+    return _table([(items, others, strengths)], num_items=num_items)
 
 
 def cosine(matrix: sparse.csr_matrix, *, neighbours: int, shrinkage: float) -> NeighbourTable:

@@ -16,7 +16,7 @@ class ItemVectors:
 
     items: ItemTable
     vectors: Floats
-    """`[num_items, dimension]`, unit length."""
+    """`[num_items, dimension]`, unit length. Memory-mapped when loaded."""
 
     def save(self, folder: Path) -> None:
         self.items.save(folder / "items.arrow")
@@ -24,7 +24,9 @@ class ItemVectors:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(ItemTable.load(folder / "items.arrow"), np.load(folder / "vectors.npy", allow_pickle=False))
+        return cls(
+            ItemTable.load(folder / "items.arrow"), np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        )
 
     def summary(self) -> dict[str, int | float]:
         return {

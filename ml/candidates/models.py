@@ -7,12 +7,14 @@ from typing import Self
 
 import numpy as np
 
+from ml.candidates.vector_shards import embed_in_shards
+from ml.contract.manifest import file_entry
 from ml.contract.types import Floats
 from ml.features.tower_inputs import TowerEncoder
 from ml.runtime.bundle import Names
 from ml.runtime.items import ItemTable
 from ml.runtime.rank import Ranker
-from ml.runtime.towers import OnnxTowers
+from ml.runtime.towers import CANDIDATE_TOWER, OnnxTowers
 from ml.runtime.users import UserTable
 
 
@@ -58,6 +60,16 @@ class StoredRetriever:
     @property
     def final_folder(self) -> Path:
         return self.folder / "final"
+
+    def item_vectors(self, items: ItemTable, *, folder: Path) -> Floats:
+        """Of the final stage, as `Models.item_vectors` gives them, made shard by shard in `folder`."""
+        return embed_in_shards(
+            items.table,
+            self.final.towers.candidates,
+            encoder=self.final.encoder,
+            tower=file_entry(self.final_folder / CANDIDATE_TOWER).sha256,
+            folder=folder,
+        )
 
     @cached_property
     def base(self) -> Models:

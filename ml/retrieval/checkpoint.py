@@ -69,22 +69,18 @@ class Checkpoint:
     def _share(self, store: ObjectStore) -> None:
         """Also to the store. A store that is away costs the insurance, never the run."""
         try:
-            store.upload(self.folder / FILE, self._name)
+            store.upload(self.folder / FILE, FILE)
         except StorageError as error:
             logger.warning("The checkpoint of this epoch is on this machine only: %s", error)
 
     def _bring(self, store: ObjectStore) -> None:
         """This run's checkpoint, if another machine left one."""
-        if not store.list(self._name):
+        if not store.list(FILE):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.folder / f"unfinished-{FILE}"
-        store.download(self._name, unfinished)
+        store.download(FILE, unfinished)
         unfinished.replace(self.folder / FILE)
-
-    @property
-    def _name(self) -> str:
-        return f"{self.folder.name}/{FILE}"
 
 
 def fingerprint(examples: ExampleSource, settings: RetrieverSettings, *, started_from: dict[str, Floats]) -> str:

@@ -1,8 +1,9 @@
-"""Losses of both stages."""
+"""Losses of both stages. In a cluster each replica gives its own share of a loss: the shares sum to the loss of the whole batch."""
 
 from typing import Any
 
 from ml.retrieval.legacy_keras import tf
+from ml.retrieval.replicas import gathered, num_replicas, replica, summed
 
 MASKED = -1e9
 
@@ -24,11 +25,14 @@ def sampled_softmax(
         log_q: `[b]` log of each candidate's share of the examples; zeros switch the correction off.
         weights: `[b]` importance of each example.
     """
-    logits = tf.matmul(queries, candidates, transpose_b=True) / temperature - log_q[None, :]
-    same_item = tf.equal(item_rows[:, None], item_rows[None, :])
-    itself = tf.eye(tf.shape(item_rows)[0], dtype=tf.bool)
+    # Negatives come from the whole batch, whichever replica encoded them: b queries meet B candidates.
+    all_candidates, all_item_rows, all_log_q = gathered(candidates), gathered(item_rows), gathered(log_q)
+    logits = tf.matmul(queries, all_candidates, transpose_b=True) / temperature - all_log_q[None, :]
+    same_item = tf.equal(item_rows[:, None], all_item_rows[None, :])
+    own = _own_columns(tf.shape(item_rows)[0])
+    itself = tf.equal(own[:, None], tf.range(tf.shape(all_item_rows)[0])[None, :])
     logits = tf.where(tf.logical_and(same_item, tf.logical_not(itself)), MASKED, logits)
-    positives = tf.linalg.diag_part(logits)
+    positives = tf.gather(logits, own, batch_dims=1)
     return weighted_mean(tf.reduce_logsumexp(logits, axis=1) - positives, weights)
 
 
@@ -39,9 +43,14 @@ def squared_error(predicted: Any, target: Any, known: Any) -> Any:
 
 def log_loss(logits: Any, happened: Any) -> Any:
     """Mean binary cross-entropy of logits `[b]` against 0 or 1 `[b]`."""
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=happened, logits=logits))
+    return weighted_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=happened, logits=logits), tf.ones_like(logits))
 
 
 def weighted_mean(values: Any, weights: Any) -> Any:
     """Σ w·x / Σ w `[n] -> []`; 0 when no weight is above 0."""
-    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), summed(tf.reduce_sum(weights)))
+
+
+def _own_columns(count: Any) -> Any:
+    """Where this replica's `count` candidates are among all of the batch `[count]`."""
+    return tf.range(count) + (replica() * count if num_replicas() > 1 else 0)

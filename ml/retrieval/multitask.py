@@ -8,6 +8,7 @@ from ml.contract.events import EVENT_TYPES
 from ml.features.tower_inputs import ITEM_ATTRIBUTES, USER_ATTRIBUTES, TowerEncoder
 from ml.retrieval.legacy_keras import tf, tfrs
 from ml.retrieval.losses import log_loss, sampled_softmax, squared_error
+from ml.retrieval.replicas import num_replicas, own_rows, summed
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.towers import (
     CandidateTensors,
@@ -53,23 +54,35 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         self.query_tower = QueryTower(encoder.query_sizes, history, shape)
         self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, shape)
         self.rating_head: Any = RatingHead(layers=settings.rating_layers, draws=draws) if settings.rates else None
-        self.means = {name: tf.keras.metrics.Mean(name=name) for name in ("retrieval", "rating", "conversion")}
         self._create_weights(encoder.history_length)
 
-    def compute_loss(self, batch: Batch, training: bool = False) -> Any:
+    def train_step(self, batch: Batch) -> dict[str, Any]:
+        """Learn from one batch, or from this replica's part of it. The losses of the whole batch, by part and weighted in all."""
+        with tf.GradientTape() as tape:
+            parts = self.losses_of(self._with_strangers(batch))
+            total = self._weighted(parts)
+        gradients = tape.gradient(total, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))  # sums them over replicas
+        return {name: summed(loss) for name, loss in {**parts, "total": total}.items()}
+
+    def compute_loss(self, batch: Batch, training: bool = False) -> Any:  # noqa: ARG002  # the name TFRS gives it
         """The weighted sum of the losses the recipe asks for `[]`."""
-        settings = self.settings
-        batch = self._with_strangers(batch) if training else batch
+        return self._weighted(self.losses_of(batch))
+
+    def losses_of(self, batch: Batch) -> dict[str, Any]:
+        """Each loss the recipe asks for `[]`."""
         query, candidate = self.query_tower(batch.query), self.candidate_tower(batch.candidate)
-        loss = tf.constant(0.0)
-        if settings.retrieves and settings.retrieval_weight:
-            loss += settings.retrieval_weight * self._seen("retrieval", self._retrieval_loss(query, candidate, batch))
+        losses = {}
+        if self.settings.retrieves and self.settings.retrieval_weight:
+            losses["retrieval"] = self._retrieval_loss(query, candidate, batch)
         if self.rating_head is not None:
             value, conversion = self.rating_head(query, candidate)
-            rating_loss = squared_error(value, batch.target, batch.target_known)
-            loss += settings.rating_weight * self._seen("rating", rating_loss)
-            loss += settings.conversion_weight * self._seen("conversion", log_loss(conversion, batch.is_purchase))
-        return loss
+            losses["rating"] = squared_error(value, batch.target, batch.target_known)
+            losses["conversion"] = log_loss(conversion, batch.is_purchase)
+        return losses
+
+    def _weighted(self, losses: dict[str, Any]) -> Any:
+        return tf.add_n([getattr(self.settings, f"{name}_weight") * loss for name, loss in losses.items()])
 
     def _retrieval_loss(self, query: Any, candidate: Any, batch: Batch) -> Any:
         return sampled_softmax(
@@ -92,12 +105,11 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
     def _some_unknown(self, ids: Any, share: float, *, salt: int) -> Any:
         # Stateless, keyed by the step: a resumed run drops what the uninterrupted one would have dropped.
         seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), 2 * self.settings.seed + salt])
-        kept = tf.random.stateless_uniform(tf.shape(ids)[:1], seed) >= share
+        count = tf.shape(ids)[0]
+        # Drawn for the whole batch, so that a part of it loses the same ids wherever it is learned.
+        drawn = own_rows(tf.random.stateless_uniform([num_replicas() * count], seed), count)
+        kept = drawn >= share
         return tf.concat([tf.where(kept, ids[:, 0], 0)[:, None], ids[:, 1:]], axis=1)
-
-    def _seen(self, name: str, loss: Any) -> Any:
-        self.means[name].update_state(loss)
-        return loss
 
     def _create_weights(self, history_length: int) -> None:
         """Keras layers make their weights when first called: eagerly, here, so that their order is always the same."""

@@ -13,6 +13,7 @@ from ml.dataset.streamed import StreamedExamples
 from ml.dataset.training_data import TrainingData
 from ml.features.log import InteractionLog
 from ml.features.tower_inputs import TowerEncoder
+from ml.retrieval.cluster import Cluster
 from ml.retrieval.export import export_graphs, export_retriever
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.train import OnEpoch, train_retriever
@@ -56,6 +57,7 @@ def train_stages(
     checkpoint_store: ObjectStore | None = None,
     scratch: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    cluster: Cluster | None = None,
 ) -> RetrieverStages:
     """Both stages. Each knows only users, items and events of its own window's past.
 
@@ -63,7 +65,8 @@ def train_stages(
     says so.
 
     Args:
-        scratch: a folder for examples that do not fit into memory; what it held is lost.
+        scratch: a folder for examples that do not fit into memory; what it held is lost. Each process needs its own.
+        cluster: the processes that call this together; see `train_retriever`.
     """
     base_examples = examples_of(data, split.base, settings, scratch=scratch)
     if not len(base_examples.known_targets):
@@ -72,17 +75,19 @@ def train_stages(
         base_examples,
         settings,
         checkpoint_folder=_sub(checkpoints, "base"),
-        checkpoint_store=checkpoint_store,
+        checkpoint_store=checkpoint_store and checkpoint_store.under("base"),
         on_epoch=on_epoch,
+        cluster=cluster,
     )
     examples = examples_of(data, split.train, settings, scratch=scratch)  # those of the base have done their part
     final = train_retriever(
         examples,
         settings,
         checkpoint_folder=_sub(checkpoints, "final"),
-        checkpoint_store=checkpoint_store,
+        checkpoint_store=checkpoint_store and checkpoint_store.under("final"),
         warm_start=base,
         on_epoch=on_epoch,
+        cluster=cluster,
     )
     return RetrieverStages(base, final, active_items(data.items_by_row), len(examples))
 

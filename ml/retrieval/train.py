@@ -11,11 +11,19 @@ from ml.contract.errors import ContractError
 from ml.contract.types import Floats
 from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
 from ml.dataset.stream import num_batches
-from ml.features.tower_inputs import QueryInputs
+from ml.features.tower_inputs import QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
+from ml.retrieval.cluster import Cluster
 from ml.retrieval.settings import RetrieverSettings
-from ml.retrieval.trained import EpochReport, TrainedRetriever, WeightSummary, named_weights
+from ml.retrieval.trained import (
+    EPOCH_REPORTS,
+    EpochReport,
+    TrainedRetriever,
+    WeightSummary,
+    named_weights,
+    set_named_weights,
+)
 from ml.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ def train_retriever(
     checkpoint_store: ObjectStore | None = None,
     warm_start: TrainedRetriever | None = None,
     on_epoch: OnEpoch | None = None,
+    cluster: Cluster | None = None,
 ) -> TrainedRetriever:
     """The retriever learned from `examples` and nothing else.
 
@@ -42,31 +51,35 @@ def train_retriever(
         checkpoint_store: keeps the checkpoint too, so that the run may be called again on another machine.
         warm_start: go on from this retriever for `carry_on_epochs` instead of beginning anew for `epochs`.
         on_epoch: called after every epoch, once its checkpoint is on disk.
+        cluster: the processes that call this with the same arguments and share the work. The chief alone keeps checkpoints;
+            all end with the same weights, within float32 rounding those of one process.
 
     Raises:
         DataError: there is nothing to learn from, or the target is never known.
-        RecipeError: `warm_start` has another shape.
+        RecipeError: `warm_start` has another shape, or a batch cannot be shared equally.
+        ContractError: the processes of the cluster are not about to learn the same.
     """
     from ml.retrieval.carry_over import carry_over
     from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.replicas import strategy_of
 
     require_examples(examples)
     _require_history_length(examples, settings)
     target = _target(examples, settings, warm_start)
     num_epochs = settings.epochs if warm_start is None else settings.carry_on_epochs
-    model = MultitaskModel(examples.encoder, settings)
-    if warm_start is not None:
-        carry_over(warm_start, model, examples.encoder)
-    started_from = named_weights(model)
-    model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
-    reports = _run_epochs(
-        model,
-        _Steps.of(examples, target),
-        num_epochs=num_epochs,
-        checkpoint=_checkpoint(checkpoint_folder, checkpoint_store, examples, settings, started_from),
-        on_epoch=on_epoch,
-    )
-    return TrainedRetriever(examples.encoder, settings, target, model, reports)
+    with strategy_of(cluster).scope():
+        model = MultitaskModel(examples.encoder, settings)
+        if warm_start is not None:
+            carry_over(warm_start, model, examples.encoder)
+        started_from = named_weights(model)
+        model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
+        model.optimizer.build(model.trainable_variables)
+        run = _Run(model, _Steps.of(examples, target, cluster), cluster)
+        mark = fingerprint(examples, settings, started_from=started_from)
+        checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
+        reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, on_epoch=on_epoch)
+    learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)
+    return TrainedRetriever(examples.encoder, settings, target, learned, reports)
 
 
 @dataclass(frozen=True)
@@ -76,16 +89,17 @@ class _Steps:
     examples: ExampleSource
     target: TargetTransform | None
     log_q: Floats
+    cluster: Cluster | None
 
     @classmethod
-    def of(cls, examples: ExampleSource, target: TargetTransform | None) -> Self:
+    def of(cls, examples: ExampleSource, target: TargetTransform | None, cluster: Cluster | None) -> Self:
         with np.errstate(divide="ignore"):  # log 0 of an item without examples: no step ever asks for it
-            return cls(examples, target, np.log(examples.item_shares))
+            return cls(examples, target, np.log(examples.item_shares), cluster)
 
     def epoch(self, epoch: int, settings: RetrieverSettings) -> "Iterator[Batch]":
-        """One pass over the examples."""
-        found = self.examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=epoch)
-        return map(self._batch, found)
+        """One pass over the examples: whole batches, or this process's part of each."""
+        for batch in self.examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=epoch):
+            yield self._batch(batch.take(self.cluster.part(len(batch))) if self.cluster else batch)
 
     def _batch(self, examples: RetrievalExamples) -> "Batch":
         from ml.retrieval.multitask import Batch
@@ -106,40 +120,78 @@ class _Steps:
         )
 
 
-def _run_epochs(
-    model: "MultitaskModel",
-    steps: _Steps,
-    *,
-    num_epochs: int,
-    checkpoint: Checkpoint | None,
-    on_epoch: OnEpoch | None,
-) -> tuple[EpochReport, ...]:
-    from ml.retrieval.legacy_keras import tf
+@dataclass(frozen=True)
+class _Run:
+    """A model and what it learns from."""
 
-    step = tf.function(model.train_step)
-    reports = list(checkpoint.restore(model)) if checkpoint else []
-    for epoch in range(len(reports), num_epochs):
-        reports.append(_run_epoch(model, step, steps, epoch=epoch))
-        if checkpoint:
-            checkpoint.write(model, reports)
-        if on_epoch:
-            on_epoch(reports[-1])
-    return tuple(reports)
+    model: "MultitaskModel"
+    steps: _Steps
+    cluster: Cluster | None
+
+    def resume(self, checkpoint: Checkpoint | None, mark: str) -> tuple[EpochReport, ...]:
+        """Put the model where the run was, in every process of the cluster; the reports of the epochs done."""
+        done = checkpoint.restore(self.model) if checkpoint else ()
+        if self.cluster is None:
+            return done
+        from ml.retrieval.replicas import from_chief, require_same
+
+        require_same(mark, self.cluster)
+        told = np.frombuffer(EPOCH_REPORTS.dump_json(done), np.uint8).astype(np.int32)
+        [length] = from_chief([np.int32(len(told))], self.cluster)
+        variables = [*self.model.trainable_variables, *self.model.optimizer.variables]
+        told, *values = from_chief([np.resize(told, length), *(each.numpy() for each in variables)], self.cluster)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return EPOCH_REPORTS.validate_json(told.astype(np.uint8).tobytes())
+
+    def epochs(
+        self,
+        num_epochs: int,
+        *,
+        done: tuple[EpochReport, ...],
+        checkpoint: Checkpoint | None,
+        on_epoch: OnEpoch | None,
+    ) -> tuple[EpochReport, ...]:
+        step, reports = self._step(), list(done)
+        for epoch in range(len(reports), num_epochs):
+            reports.append(self._epoch(step, epoch))
+            if checkpoint:
+                checkpoint.write(self.model, reports)
+            if on_epoch:
+                on_epoch(reports[-1])
+        return tuple(reports)
+
+    def _epoch(self, step: Any, epoch: int) -> EpochReport:
+        losses = [step(batch) for batch in self.steps.epoch(epoch, self.model.settings)]
+        means = {name: float(np.mean([float(loss[name]) for loss in losses])) for name in losses[0]}
+        return EpochReport(
+            epoch=epoch,
+            loss=means["total"],
+            **{f"{name}_loss": means.get(name, float("nan")) for name in ("retrieval", "rating", "conversion")},
+            weights=_summaries(self.model),
+        )
+
+    def _step(self) -> Any:
+        """One compiled step: losses by name, the same in every process."""
+        from ml.retrieval.legacy_keras import tf
+        from ml.retrieval.replicas import strategy_of
+
+        strategy = strategy_of(self.cluster)
+
+        def step(batch: "Batch") -> dict[str, Any]:
+            losses = strategy.run(self.model.train_step, args=(batch,))
+            return {name: strategy.experimental_local_results(loss)[0] for name, loss in losses.items()}
+
+        return tf.function(step)
 
 
-def _run_epoch(model: "MultitaskModel", step: Any, steps: _Steps, *, epoch: int) -> EpochReport:
-    settings = model.settings
-    model.reset_metrics()
-    losses = [float(step(batch)["total_loss"]) for batch in steps.epoch(epoch, settings)]
-    means = {name: float(mean.result()) if mean.count.numpy() else float("nan") for name, mean in model.means.items()}
-    return EpochReport(
-        epoch=epoch,
-        loss=sum(losses) / len(losses),
-        retrieval_loss=means["retrieval"],
-        rating_loss=means["rating"],
-        conversion_loss=means["conversion"],
-        weights=_summaries(model),
-    )
+def _out_of_the_cluster(model: "MultitaskModel", encoder: TowerEncoder) -> "MultitaskModel":
+    """The same model in variables of this process alone: what exports it knows no other."""
+    from ml.retrieval.multitask import MultitaskModel
+
+    alone = MultitaskModel(encoder, model.settings)
+    set_named_weights(alone, named_weights(model))
+    return alone
 
 
 def _summaries(model: "MultitaskModel") -> tuple[WeightSummary, ...]:
@@ -173,13 +225,9 @@ def _target(
 
 
 def _checkpoint(
-    folder: Path | None,
-    store: ObjectStore | None,
-    examples: ExampleSource,
-    settings: RetrieverSettings,
-    started_from: dict[str, Floats],
+    folder: Path | None, store: ObjectStore | None, mark: str, cluster: Cluster | None
 ) -> Checkpoint | None:
-    return Checkpoint(folder, fingerprint(examples, settings, started_from=started_from), store) if folder else None
+    return Checkpoint(folder, mark, store) if folder and (cluster is None or cluster.is_chief) else None
 
 
 def _require_history_length(examples: ExampleSource, settings: RetrieverSettings) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -123,15 +124,65 @@ class ScannIndex:
         return cls(searcher, num_items, dimension, described["leaves_to_search"], described["reorder"])
 
 
+@dataclass(frozen=True)
+class PartitionedIndex:
+    """Indexes over consecutive rows of one catalogue: all are asked, the best of their answers win."""
+
+    parts: tuple[Index, ...]
+    starts: tuple[int, ...]
+    """First row of each part, and the number of rows at the end `[num_parts + 1]`."""
+
+    @property
+    def kind(self) -> str:
+        return "partitioned"
+
+    def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
+        answers = [part.search(queries, k) for part in self.parts]
+        rows = np.concatenate([rows + start for (rows, _), start in zip(answers, self.starts, strict=False)], axis=1)
+        scores = np.concatenate([scores for _, scores in answers], axis=1)
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
+        return np.take_along_axis(rows, order, axis=1).astype(np.int32), np.take_along_axis(scores, order, axis=1)
+
+    def save(self, folder: Path) -> None:
+        _describe(folder, kind=self.kind, starts=list(self.starts))
+        for number, part in enumerate(self.parts):
+            part.save(folder / _part_name(number))
+
+    @classmethod
+    def load(cls, folder: Path, vectors: Floats) -> Self:
+        starts = tuple(_description(folder)["starts"])
+        if starts[-1] != len(vectors):
+            raise BundleError(
+                f"The index was built over {starts[-1]} vectors, the bundle holds {len(vectors)}. "
+                "Re-materialise `ann_index` and `candidate_bundle`."
+            )
+        parts = tuple(
+            open_index(folder / _part_name(number), vectors[start:end])
+            for number, (start, end) in enumerate(pairwise(starts))
+        )
+        return cls(parts, starts)
+
+
+def _part_name(number: int) -> str:
+    return f"part-{number:05d}"
+
+
 def open_index(folder: Path, vectors: Floats) -> Index:
     """The index saved in a folder, over the same vectors it was built from."""
+    kinds: dict[str, type[ExactIndex] | type[ScannIndex] | type[PartitionedIndex]] = {
+        "exact": ExactIndex,
+        "scann": ScannIndex,
+        "partitioned": PartitionedIndex,
+    }
     kind = _description(folder)["kind"]
-    if kind not in ("exact", "scann"):
-        raise BundleError(f"Index kind must be exact or scann. Received: {kind!r}. Upgrade Aisle or re-materialise.")
-    return (ExactIndex if kind == "exact" else ScannIndex).load(folder, vectors)
+    if kind not in kinds:
+        raise BundleError(
+            f"Index kind must be one of {', '.join(kinds)}. Received: {kind!r}. Upgrade Aisle or re-materialise."
+        )
+    return kinds[kind].load(folder, vectors)
 
 
-def _describe(folder: Path, **facts: str | int) -> None:
+def _describe(folder: Path, **facts: str | int | list[int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.json").write_text(json.dumps(facts, indent=1))
 

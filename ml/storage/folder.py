@@ -18,7 +18,7 @@ from ml.storage.objects import ABSENT, Content, StoredObject, checked
 
 @dataclass(frozen=True)
 class FolderStore:
-    """An object is a file; its generation is the file's time of change in nanoseconds, which `write` keeps growing."""
+    """An object is a file; its generation is the file's time of change in nanoseconds, which always grows."""
 
     root: Path
     lock_in: Path | None = None
@@ -52,8 +52,6 @@ class FolderStore:
                 )
             with _draft(path) as draft:
                 draft.write_bytes(data)
-                newer = max(time.time_ns(), found + 1)
-                os.utime(draft, ns=(newer, newer))
             return _generation(path)
 
     def upload(self, source: Path, name: str) -> None:
@@ -66,11 +64,13 @@ class FolderStore:
 
     def holds(self, name: str, source: Path) -> bool:
         path = self._path(name)
-        return path.is_file() and file_entry(path) == file_entry(source)
+        with _told(name, self.root):
+            return path.is_file() and file_entry(path) == file_entry(source)
 
     def list(self, prefix: str = "") -> list[StoredObject]:
-        names = sorted(path.relative_to(self.root).as_posix() for path in _visible_files(self.root))
-        return [self._listed(name) for name in names if name.startswith(prefix)]
+        with _told(prefix or "All", self.root):
+            names = sorted(path.relative_to(self.root).as_posix() for path in _visible_files(self.root))
+            return [self._listed(name) for name in names if name.startswith(prefix)]
 
     def delete(self, name: str) -> None:
         path = self._path(name)
@@ -113,6 +113,9 @@ def _draft(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         yield draft
+        # The file system's own clock ticks too slowly: two writes within one tick would be one generation.
+        newer = max(time.time_ns(), _generation(path) + 1)
+        os.utime(draft, ns=(newer, newer))
         sync(draft)
         draft.replace(path)
         sync(path.parent)

@@ -46,9 +46,13 @@ class GcsStore:
         name, _, prefix = uri.removeprefix(GCS_SCHEME).partition("/")
         if not name:
             raise StorageError(f"A Cloud Storage address must be gs://<bucket>/<prefix>. Received: {uri}.")
-        with _told(f"No client for {uri}"):
+        try:
             from google.cloud.storage import Client
-
+        except ImportError as error:
+            raise StorageError(
+                f"{uri} needs google-cloud-storage. Received: {error}. Install aisle[serve-gcp]."
+            ) from error
+        with _told(f"No client for {uri}"):
             bucket = Client().bucket(name)
         store = cls(bucket)
         return store.under(prefix.rstrip("/")) if prefix.rstrip("/") else store
@@ -125,7 +129,8 @@ class GcsStore:
                 StoredObject(blob.name.removeprefix(self.prefix), int(blob.size), int(blob.generation))
                 for blob in found
             ]
-        return sorted(each for each in listed if each.name)
+        # Google's console marks empty folders by objects whose names end with a slash.
+        return sorted(each for each in listed if each.name and not each.name.endswith("/"))
 
     def delete(self, name: str) -> None:
         from google.api_core.exceptions import NotFound
@@ -198,6 +203,7 @@ def _retry(on_error: Any = None) -> Retry:
     from google.api_core.retry import Retry
     from google.cloud.storage.retry import DEFAULT_RETRY
 
+    # Which errors pass by themselves is Google's knowledge, and reached by no public name.
     return Retry(
         predicate=DEFAULT_RETRY._predicate, initial=0.5, maximum=8.0, timeout=GIVE_UP_SECONDS, on_error=on_error
     )

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +25,7 @@ class _Newest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    states: tuple[str, ...] = Field(min_length=1)
+    states: tuple[Annotated[str, Field(pattern=rf"^[0-9a-f]{{{_NAME_DIGITS}}}$")], ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True)

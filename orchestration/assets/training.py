@@ -46,7 +46,8 @@ def retriever(
 ) -> dg.Output[RetrieverStages]:
     """Two towers and a rating head, in two stages: a base that never saw the ranker's weeks, and the same carried on to T-14d.
 
-    Never sees an event at or after the end of its window. A killed run goes on after its last whole epoch.
+    Never sees an event at or after the end of its window. A killed run goes on after its last whole epoch. Under TF_CONFIG
+    this process is the chief of several that share the work.
     """
     chosen = recipe.read()
     stages = train_stages(
@@ -55,6 +56,7 @@ def retriever(
         chosen.retriever,
         checkpoints=recipe.checkpoints,
         checkpoint_store=recipe.shared_checkpoints,
+        cluster=recipe.cluster,
         scratch=exports.scratch / "examples",
         on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
     )
@@ -62,16 +64,25 @@ def retriever(
 
 
 @dg.asset(kinds={"onnx"}, group_name=GROUP, owners=OWNERS, automation_condition=FOLLOW_GOOD_INPUTS)
-def item_vectors(training_examples: TrainingData, retriever: StoredRetriever) -> dg.Output[ItemVectors]:
-    """One vector per item of the whole active catalogue at T, new items too. Row i is the i-th item by id."""
+def item_vectors(
+    training_examples: TrainingData, retriever: StoredRetriever, exports: ExportArea
+) -> dg.Output[ItemVectors]:
+    """One vector per item of the whole active catalogue at T, new items too. Row i is the i-th item by id.
+
+    Made shard by shard: a killed run goes on with the missing ones.
+    """
     items = catalogue_at(training_examples, training_examples.cut_at)
-    vectors = ItemVectors(items, retriever.final.item_vectors(items))
+    vectors = ItemVectors(items, retriever.item_vectors(items, folder=exports.scratch / "item_vectors"))
     return dg.Output(vectors, metadata=vectors.summary())
 
 
 @dg.asset(kinds={"scann"}, group_name=GROUP, owners=OWNERS, automation_condition=FOLLOW_GOOD_INPUTS)
 def ann_index(
-    training_examples: TrainingData, retriever: StoredRetriever, item_vectors: ItemVectors, recipe: RecipeResource
+    training_examples: TrainingData,
+    retriever: StoredRetriever,
+    item_vectors: ItemVectors,
+    recipe: RecipeResource,
+    exports: ExportArea,
 ) -> dg.Output[BuiltIndex]:
     """Nearest items by inner product: exact for a small catalogue, else ScaNN with the cheapest setting that finds
     enough of what exact search finds for the query vectors of real users."""
@@ -80,7 +91,7 @@ def ann_index(
     queries = retriever.final.user_vectors(
         users, item_vectors.items, at=int(cut_at.timestamp()), at_most=chosen.max_queries
     )
-    built = build_index(item_vectors.vectors, queries, settings=chosen)
+    built = build_index(item_vectors.vectors, queries, settings=chosen, folder=exports.scratch / "index_parts")
     return dg.Output(built, metadata=built.summary())
 
 

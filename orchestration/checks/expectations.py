@@ -76,7 +76,9 @@ class Expectations(dg.ConfigurableResource[None]):
         from orchestration.checks import duckdb_dialect
 
         duckdb_dialect.register()
-        return context.data_sources.add_or_update_sql(
+        sources = context.data_sources
+        add = {"duckdb": sources.add_or_update_sql, "bigquery": sources.add_or_update_bigquery}[self.dialect]
+        return add(
             "warehouse",
             connection_string=self.url,
             create_temp_table=False,

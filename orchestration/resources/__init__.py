@@ -31,15 +31,18 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
         "dbt": Dbt.of(settings),
         "expectations": Expectations.of(settings),
         "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
-        "exports": ExportArea(uri=f"{settings.shared_root}/exports", scratch_folder=str(settings.home / "scratch")),
-        "io_manager": ArtifactStore(
-            root=f"{settings.shared_root}/artifacts", cache=str(settings.home / "cache" / "artifacts")
+        "exports": ExportArea(
+            uri=settings.in_bucket("exports") or str(settings.home / "exports"),
+            scratch_folder=str(settings.home / "scratch"),
         ),
+        "io_manager": artifacts_of(settings),
         "releases": ReleaseStore.of(settings),
-        "reports": ReportFolder(path=str(settings.reports_path)),
+        "reports": ReportFolder(path=str(settings.reports_path), remote=settings.in_bucket("reports")),
         "recipe": RecipeResource(
             path=str(settings.recipe.absolute()) if settings.recipe else None,
             checkpoint_folder=str(settings.home / "checkpoints"),
+            checkpoint_store=settings.in_bucket("checkpoints"),
+            tf_config=settings.tf_config,
         ),
     }
 
@@ -59,6 +62,12 @@ def warehouse_of(settings: PlatformSettings) -> Warehouse:
             return BigQueryWarehouse(project=settings.gcp_project, location=settings.gcp_location)
         case unknown:
             assert_never(unknown)
+
+
+def artifacts_of(settings: PlatformSettings) -> ArtifactStore:
+    """Trained things of this process's platform."""
+    root = settings.in_bucket("artifacts") or str(settings.artifacts_path)
+    return ArtifactStore(root=root, cache=str(settings.home / "cache" / "artifacts"))
 
 
 def _source(settings: PlatformSettings) -> SourceResource:

@@ -72,13 +72,14 @@ class ArtifactStore(dg.ConfigurableIOManager):
         fresh = cache / f".{context.run_id}"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        _save(obj, fresh, context.asset_key)
-        size_mb, state = _size_mb(fresh), series.put(fresh)
-        if (cache / state).exists():
-            shutil.rmtree(fresh)
-        else:
-            # Kept, so that the next station need not download what was made on this machine.
-            fresh.rename(cache / state)
+        try:
+            _save(obj, fresh, context.asset_key)
+            size_mb, state = _size_mb(fresh), series.put(fresh)
+            if not (cache / state).exists():
+                # Kept, so that the next station need not download what was made on this machine.
+                fresh.rename(cache / state)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
         return f"{series.store.uri}/{state}", size_mb
 
     def _series(self, key: dg.AssetKey) -> Series:

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from ml.experiments.recipe import Recipe
+from ml.retrieval.cluster import Cluster
 from ml.storage import ObjectStore, store_at
 
 
@@ -19,6 +20,10 @@ class RecipeResource(dg.ConfigurableResource[None]):
         description="Store that keeps them too, gs://<bucket>/checkpoints: a killed run goes on on another machine.",
     )
 
+    tf_config: str | None = Field(
+        default=None, description="TensorFlow's TF_CONFIG: the processes that train together."
+    )
+
     def read(self) -> Recipe:
         return Recipe.read(Path(self.path) if self.path else None)
 
@@ -29,3 +34,7 @@ class RecipeResource(dg.ConfigurableResource[None]):
     @property
     def shared_checkpoints(self) -> ObjectStore | None:
         return store_at(self.checkpoint_store) if self.checkpoint_store else None
+
+    @property
+    def cluster(self) -> Cluster | None:
+        return Cluster.of(self.tf_config)

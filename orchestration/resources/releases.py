@@ -30,7 +30,12 @@ class ReleaseStore(dg.ConfigurableResource[None]):
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> "ReleaseStore":
-        return cls(home=str(settings.home))
+        return cls(
+            home=str(settings.home),
+            remote=settings.in_bucket("releases"),
+            tracking_uri=settings.mlflow_tracking_uri,
+            mlflow_artifacts=settings.in_bucket("mlflow"),
+        )
 
     @property
     def folder(self) -> Path:

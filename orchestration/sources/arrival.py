@@ -71,15 +71,15 @@ def _by_partition(table: UserTable, column: str, days: Days, others: list[str]) 
     if column.upper() in INGESTION_TIME:
         # Without a partition a row is still in the streaming buffer: it lands when it has one.
         return (known,)
-    # A partition of its own, small and read for itself alone.
+    # A partition of its own, read for itself alone.
+    if not others:
+        return known, Branch(f"date '{days.first}'", f"{name} is null")
     unknown = _computed(days, others)
     return known, Branch(unknown.day, f"{name} is null and {unknown.rows}")
 
 
 def _computed(days: Days, moments: list[str]) -> Branch:
     first = f"date '{days.first}'"
-    if not moments:
-        return Branch(first, "true")
     day = f"date(coalesce({', '.join(moments)}))" if len(moments) > 1 else f"date({moments[0]})"
     return Branch(f"coalesce({day}, {first})", f"({day} is null or {days.hold(day)})")
 

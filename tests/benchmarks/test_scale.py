@@ -79,9 +79,21 @@ def test_the_table_shows_the_exponent_of_each_step() -> None:
     assert "| `land` | – | – | – | –, – | – | – / – / – |" in table.splitlines()
 
 
-def test_the_page_keeps_what_stands_around_the_table() -> None:
-    page = "before\n<!-- measured -->\nold\n<!-- end -->\nafter\n"
-    assert scale.renewed(page, "new") == "before\n<!-- measured -->\nnew\n<!-- end -->\nafter\n"
-    assert scale.renewed(scale.PAGE.read_text(), "new") != scale.PAGE.read_text()
+def test_the_slope_is_what_a_million_interactions_more_cost() -> None:
+    table = scale.as_units({100_000: costs(2.0), 1_000_000: costs(20.0), 10_000_000: costs(380.0)})
+    assert table.splitlines()[-1] == f"| `dbt` | 1 M and 10 M | {(380 - 20) / 9:.1f} | 0.00 |"
+
+
+def test_a_replica_answers_as_many_lists_as_its_core_has_time_for() -> None:
+    of_size: scale.Costs = {"open": {"list_cpu_ms": 4.0}, "serve": {"http_cpu_ms": 6.0, "peak_mb": 2048.0}}
+    table = scale.as_service({1_000_000: of_size, 10_000_000: {}})
+    assert table.splitlines()[2:] == [f"| 100 k | 4.0 | 6.0 | {0.6 * 1000 / 6:.0f} | 2.0 |"]
+
+
+@pytest.mark.parametrize(("page", "mark"), [(scale.PAGE, "measured"), (scale.PLAN, "units"), (scale.PLAN, "service")])
+def test_the_page_keeps_what_stands_around_the_table(page: Path, mark: str) -> None:
+    small = f"before\n<!-- {mark} -->\nold\n<!-- end -->\nafter\n<!-- end -->\n"
+    assert scale.renewed(small, "new", mark=mark) == small.replace("old", "new")
+    assert "| no | table |" in scale.renewed(page.read_text(), "| no | table |", mark=mark)
     with pytest.raises(ValueError, match="must hold"):
-        scale.renewed("a page without marks", "new")
+        scale.renewed("a page without marks", "new", mark=mark)

@@ -1,4 +1,4 @@
-"""A handful of raw rows, and the dbt project over them."""
+"""A handful of raw rows, and the dbt project over them: on DuckDB here, on BigQuery in bigquery.py."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import duckdb
@@ -91,12 +91,16 @@ def _parsed() -> Any:
         return dbtRunner().invoke(["parse", "--quiet", "--log-level-file", "none", *map(str, places)]).result
 
 
+RAW = {"interactions": RAW_INTERACTIONS, "impressions": RAW_IMPRESSIONS, "items": RAW_ITEMS, "users": RAW_USERS}
+
+
 @dataclass(frozen=True)
 class DbtHome:
     """One home folder with its own DuckDB file."""
 
     path: Path
     project: Path = PROJECT
+    target: ClassVar[str] = "duckdb"
 
     def land(
         self,
@@ -107,13 +111,11 @@ class DbtHome:
         impressions: Iterable[Row] = (),
     ) -> None:
         """Replace the raw tables by these rows."""
+        rows = {"interactions": interactions, "impressions": impressions, "items": items, "users": users}
+        self.replace_raw({name: pa.Table.from_pylist(list(rows[name]), RAW[name]) for name in RAW})
+
+    def replace_raw(self, tables: Mapping[str, pa.Table]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        tables = {
-            "interactions": pa.Table.from_pylist(list(interactions), RAW_INTERACTIONS),
-            "impressions": pa.Table.from_pylist(list(impressions), RAW_IMPRESSIONS),
-            "items": pa.Table.from_pylist(list(items), RAW_ITEMS),
-            "users": pa.Table.from_pylist(list(users), RAW_USERS),
-        }
         with duckdb.connect(str(self.warehouse)) as connection:
             connection.execute("create schema if not exists raw").fetchall()
             for name, table in tables.items():
@@ -122,22 +124,16 @@ class DbtHome:
                 connection.unregister("rows")
 
     def dbt(self, command: str, *args: str, **variables: Any) -> "DbtResult":
-        """Run one dbt command in this process and let go of the file."""
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        """Run one dbt command in this process and let go of the warehouse."""
         from dbt.cli.main import dbtRunner
 
         variables = {"max_events_per_day": MAX_EVENTS_PER_DAY, **variables}
-        # The project parsed once serves every command: its variables are read when a command runs.
-        manifest = _parsed() if self.project == PROJECT else None
         folders = ["--project-dir", self.project, "--profiles-dir", self.project]
         files = ["--target-path", self.path / "target", "--log-path", self.path / "logs", "--log-level-file", "none"]
-        with mock.patch.dict(os.environ, {"AISLE_HOME": str(self.path), "AISLE_PSEUDONYM_KEY": KEY}):
-            answer = dbtRunner(manifest=manifest).invoke(
-                [command, *args, "--vars", json.dumps(variables), *map(str, [*folders, *files]), "--quiet"]
-            )
-        if DuckDBConnectionManager._ENV is not None:
-            DuckDBConnectionManager._ENV.close()
-            DuckDBConnectionManager.close_all_connections()
+        options = ["--target", self.target, "--vars", json.dumps(variables), "--quiet", *folders, *files]
+        with mock.patch.dict(os.environ, {"AISLE_PSEUDONYM_KEY": KEY, **self.environment()}):
+            answer = dbtRunner(manifest=self.manifest()).invoke([command, *args, *map(str, options)])
+        self.let_go()
         if answer.exception is not None:
             raise answer.exception
         nodes = getattr(answer.result, "results", [])
@@ -145,6 +141,20 @@ class DbtHome:
             status={node.node.name: str(node.status) for node in nodes},
             messages={node.node.name: node.message or "" for node in nodes},
         )
+
+    def environment(self) -> Mapping[str, str]:
+        return {"AISLE_HOME": str(self.path)}
+
+    def manifest(self) -> Any:
+        """The project parsed once serves every command: on DuckDB its variables are read when a command runs."""
+        return _parsed() if self.project == PROJECT else None
+
+    def let_go(self) -> None:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        if DuckDBConnectionManager._ENV is not None:
+            DuckDBConnectionManager._ENV.close()
+            DuckDBConnectionManager.close_all_connections()
 
     def build(self, *args: str, **variables: Any) -> "DbtResult":
         """Build and test, without the unit tests."""

@@ -9,9 +9,9 @@ import yaml
 
 from tests.deploy.manifests import DEPLOY, built, containers, documents
 
+ROOT = DEPLOY.parent
 FOLDER = DEPLOY / "dagster"
 MANIFESTS = sorted((FOLDER / "kubernetes").glob("*.yaml"))
-FROM_THE_SECRET = {"DAGSTER_PG_PASSWORD", "AISLE_PSEUDONYM_KEY"}
 
 
 @pytest.mark.parametrize("document", documents("dagster"), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}")
@@ -46,8 +46,9 @@ def test_no_file_holds_a_secret_and_what_is_secret_comes_by_reference() -> None:
 def test_every_variable_dagster_yaml_reads_is_given_to_the_pods() -> None:
     asked = set(re.findall(r"\{env: (\w+)\}", (FOLDER / "dagster.yaml").read_text()))
     [environment] = [document["data"] for document in documents("dagster") if document["kind"] == "ConfigMap"]
+    secret = set(re.findall(r"--from-literal=(\w+)=", (ROOT / "docs" / "bigquery.md").read_text()))
     assert asked - set(environment) == {"DAGSTER_PG_PASSWORD"}
-    assert "DAGSTER_PG_PASSWORD" in FROM_THE_SECRET
+    assert secret == {"DAGSTER_PG_PASSWORD", "AISLE_PSEUDONYM_KEY", "AISLE_MLFLOW_TRACKING_URI"}
 
 
 def test_the_pods_are_told_nothing_the_platform_does_not_know() -> None:
@@ -69,9 +70,8 @@ def test_nothing_runs_as_root_or_may_gain_rights() -> None:
 
 
 def test_what_the_image_copies_is_in_the_repository() -> None:
-    root = FOLDER.parents[1]
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (FOLDER / "Dockerfile").read_text(), re.MULTILINE)
-    assert [name for line in copied for name in line.split() if not (root / name).exists()] == []
+    assert [name for line in copied for name in line.split() if not (ROOT / name).exists()] == []
 
 
 def test_the_example_of_a_mapping_is_one_that_reads_bigquery_in_place() -> None:
@@ -80,3 +80,23 @@ def test_the_example_of_a_mapping_is_one_that_reads_bigquery_in_place() -> None:
     mapping = Mapping.read(FOLDER / "mapping.yaml")
     assert not mapping.is_of_files
     assert mapping.interactions.first_day is not None
+
+
+def test_runs_get_the_image_of_the_code_location() -> None:
+    """Kustomize copies it; here both ends of the copy are looked up by the paths it is told."""
+    [replacement] = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["replacements"]
+    [target] = replacement["targets"]
+    source = replacement["source"]
+    assert looked_up(source, source["fieldPath"]) == "aisle-platform"
+    assert [looked_up(target["select"], path) for path in target["fieldPaths"]] == ["aisle-platform"]
+    assert {container["image"] for container in containers("dagster")} == {"aisle-platform"}
+
+
+def looked_up(select: dict[str, str], path: str) -> Any:
+    [value] = [d for d in documents("dagster") if (d["kind"], d["metadata"]["name"]) == (select["kind"], select["name"])]
+    for part in path.split("."):
+        if found := re.fullmatch(r"\[(\w+)=(\w+)\]", part):
+            [value] = [each for each in value if each[found[1]] == found[2]]
+        else:
+            value = value[part]
+    return value

@@ -126,9 +126,9 @@ def test_every_check_on_the_data_path_exists() -> None:
 @pytest.mark.parametrize("settings", [PlatformSettings, Ports, ServiceSettings])
 def test_every_environment_variable_is_documented_with_its_default(settings: type[BaseSettings]) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| `AISLE_")}
+    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| `")}
     for name, field in settings.model_fields.items():
-        row = rows[f"`AISLE_{name.upper()}`"]
+        row = rows[f"`{field.validation_alias or f'AISLE_{name.upper()}'}`"]
         default = field.get_default()
         if default is not None and "SecretStr" not in str(field.annotation):
             assert f"`{default}`" in row, row

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("tensorflow", "great_expectations", "evidently", "mlflow")
+HEAVY = (
+    "tensorflow",
+    "great_expectations",
+    "evidently",
+    "mlflow",
+    "google.auth",
+    "google.cloud.bigquery",
+    "google.cloud.storage",
+)
 
 
 ASKED = f"""

@@ -12,14 +12,13 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.gcs.server import BUCKET
-
 ROOT = Path(__file__).parents[2]
+BUCKET = "shop"
 
 
 @dataclass
 class GcsServer:
-    """One process on one port; what it stores outlives it."""
+    """One process on one port. It keeps all in memory: after a kill it is empty."""
 
     folder: Path
     port: int
@@ -43,7 +42,10 @@ class GcsServer:
     def start(self) -> None:
         with (self.folder / "stderr.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.gcs.server", str(self.folder), str(self.port)], cwd=ROOT, stderr=log
+                [sys.executable, "-m", "tests.gcs.server", str(self.folder), str(self.port)],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stderr=log,
             )
         deadline = time.monotonic() + 30
         while not self.is_up():
@@ -59,8 +61,8 @@ class GcsServer:
 
     def kill(self) -> None:
         assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self.process.kill()
+        self.process.communicate()
 
     def pause(self) -> None:
         """It accepts connections and answers none."""
@@ -71,10 +73,9 @@ class GcsServer:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
 
-    def path_of(self, name: str) -> Path:
-        """Where the bytes of an object lie."""
-        [path] = self.folder.glob(f"*/{BUCKET}/{name}")
-        return path
+    def flip_a_bit_of(self, name: str) -> None:
+        """From now on this object is not what was put here."""
+        (self.folder / "flip").write_text(name)
 
     def stored(self) -> Counter[str]:
         """How often each object was sent here."""
@@ -87,6 +88,10 @@ class GcsServer:
 
     def let_go(self) -> None:
         (self.folder / "hold").unlink()
+
+    def keep_silent_once(self) -> None:
+        """Store the next object and break the connection off instead of saying so."""
+        (self.folder / "mute").touch()
 
     def drop_next_chunk(self) -> None:
         (self.folder / "drop").touch()

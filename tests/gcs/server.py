@@ -1,84 +1,78 @@
-"""A Cloud Storage server as a process of its own, so that a test can stop, kill and restart it, or make it slow or broken.
+"""A Cloud Storage server as a process of its own, so that a test can stop, kill and restart it, or make it slow, broken or dishonest.
 
-Runs `gcp-storage-emulator` with a thread per connection, and adds what it lacks: `ifGenerationMatch`. What it stores stays in
-its folder. Two files in that folder steer it: `hold` makes it wait before it stores anything, `drop` makes it break off the next
-chunk of an upload; `stored.log` names every object it was sent.
+Files in its folder steer it. `hold`: store nothing while this is there. `drop`: break off the next chunk of an upload. `flip`: one
+bit of the object that it names is wrong from then on. `mute`: keep silent about the next object that was stored. `stored.log` lists every object that was sent here.
 """
 
+import os
 import sys
 import time
 from functools import partial
-from http.server import ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
-from threading import RLock, local
+from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 from gcp_storage_emulator.handlers import buckets
-from gcp_storage_emulator.server import RequestHandler
-from gcp_storage_emulator.storage import Storage
 
-BUCKET = "shop"
-asked = local()
+from tests.gcs import BUCKET
+from tests.local_gcp.storage import Handler, Objects, Server
 
 
-class RefusedError(Exception):
-    """The precondition of a request does not hold."""
-
-
-class CarefulStorage(Storage):
+class SteeredObjects(Objects):
     def __init__(self, folder: Path) -> None:
-        super().__init__(data_dir=str(folder))
-        self.folder, self.lock = folder, RLock()
+        super().__init__()
+        self.folder = folder
 
-    def create_file(self, bucket_name: str, file_name: str, content: Any, file_obj: Any, *upload: Any) -> None:
+    def create_file(self, bucket_name: str, file_name: str, *content: Any) -> None:
         while (self.folder / "hold").exists():
             time.sleep(0.01)
-        with self.lock:
-            self.check(bucket_name, file_name)
-            super().create_file(bucket_name, file_name, content, file_obj, *upload)
-            with (self.folder / "stored.log").open("a") as log:
-                log.write(f"{file_name}\n")
+        super().create_file(bucket_name, file_name, *content)
+        with (self.folder / "stored.log").open("a") as log:
+            log.write(f"{file_name}\n")
 
-    def delete_file(self, *args: Any) -> None:
-        with self.lock:
-            super().delete_file(*args)
-
-    def check(self, bucket_name: str, file_name: str) -> None:
-        if asked.generation is not None:
-            found = self.objects.get(bucket_name, {}).get(file_name, {}).get("generation", "0")
-            if found != asked.generation:
-                raise RefusedError(f"generation is {found}")
+    def get_file(self, bucket_name: str, file_name: str, *show_error: Any, **options: Any) -> bytes:
+        content: bytes = super().get_file(bucket_name, file_name, *show_error, **options)
+        flip = self.folder / "flip"
+        if flip.exists() and flip.read_text() == file_name:
+            return content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]
+        return content
 
 
-class Handler(RequestHandler):
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        asked.generation = parse_qs(urlparse(self.path).query).get("ifGenerationMatch", [None])[0]
-        try:
-            super().do_POST()
-        except RefusedError as error:
-            self.send_response(412)
-            self.send_header("Content-Length", str(len(str(error))))
-            self.end_headers()
-            self.wfile.write(str(error).encode())
+class SteeredHandler(Handler):
+    def do_POST(self) -> None:  # noqa: N802 - the name http.server asks for
+        mute = self.storage.folder / "mute"
+        if not mute.exists():
+            self.answer()
+            return
+        mute.unlink()
+        answer, self.wfile = self.wfile, BytesIO()
+        self.answer()
+        self.wfile = answer
+        self.close_connection = True
 
-    def do_PUT(self) -> None:  # noqa: N802 - http.server's name
-        asked.generation = None
+    def do_PUT(self) -> None:  # noqa: N802 - the name http.server asks for
         drop = self.storage.folder / "drop"
         if drop.exists():
             drop.unlink()
             self.rfile.read(1000)
             self.close_connection = True
             self.connection.close()
-            return
-        super().do_PUT()
+        else:
+            self.answer()
+
+
+def end_with_parent() -> None:
+    """Whoever started this holds the other end of its input."""
+    sys.stdin.read()
+    os._exit(0)
 
 
 def main(folder: Path, port: int) -> None:
-    storage = CarefulStorage(folder)
-    if not storage.get_bucket(BUCKET):
-        buckets.create_bucket(BUCKET, storage)
-    ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, storage)).serve_forever()
+    Thread(target=end_with_parent, daemon=True).start()
+    storage = SteeredObjects(folder)
+    buckets.create_bucket(BUCKET, storage)
+    Server(("127.0.0.1", port), partial(SteeredHandler, storage)).serve_forever()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import threading
 
 from tests.local_gcp.local_gcp import LocalGcp
 
@@ -18,10 +19,11 @@ def main() -> None:
         form = "export {}={}" if options.print_env else "{}={}"
         sys.stdout.writelines(form.format(*item) + "\n" for item in local.environment().items())
         sys.stdout.flush()
-        try:
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        finally:
-            sys.stderr.write(local.log())
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
+        ended.wait()
+        sys.stderr.write(local.log())
 
 
 if __name__ == "__main__":

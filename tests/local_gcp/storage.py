@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -26,19 +27,21 @@ Resource = dict[str, Any]
 CONDITIONS = ("ifGenerationMatch", "ifGenerationNotMatch", "ifMetagenerationMatch", "ifMetagenerationNotMatch")
 
 
+REASONS = {404: "notFound", 412: "conditionNotMet", 501: "notImplemented"}
+
+
 class Refused(Exception):  # noqa: N818 - not a defect: an answer
-    """A precondition does not hold (412, or 304 for a read), or the generation asked for is gone (404)."""
+    """A precondition does not hold (412, or 304 for a read), the generation is gone (404), or we lack something (501)."""
 
-    def __init__(self, status: int, condition: str) -> None:
-        super().__init__(condition)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.condition = condition
 
-    def body(self) -> Resource:
-        failed = "At least one of the pre-conditions you specified did not hold."
-        message, reason = (failed, "conditionNotMet") if self.status == 412 else ("No such object", "notFound")
-        detail = {"message": message, "domain": "global", "reason": reason, "location": self.condition}
-        return {"error": {"code": self.status, "message": message, "errors": [detail]}}
+    def body(self) -> Resource | None:
+        if self.status == 304:
+            return None
+        detail = {"message": str(self), "domain": "global", "reason": REASONS[self.status]}
+        return {"error": {"code": self.status, "message": str(self), "errors": [detail]}}
 
 
 def check(conditions: Query, found: Resource | None, *, reading: bool = False, prefix: str = "if") -> None:
@@ -51,7 +54,10 @@ def check(conditions: Query, found: Resource | None, *, reading: bool = False, p
         actual = int(found[kind]) if found else 0
         negated = condition.endswith("NotMatch")
         if (actual == int(conditions[name])) == negated:
-            raise Refused(304 if negated and reading else 412, name)
+            raise Refused(
+                304 if negated and reading else 412,
+                f"At least one of the pre-conditions you specified did not hold: {name}={conditions[name]}, it is {actual}.",
+            )
 
 
 class Objects(Storage):
@@ -60,8 +66,11 @@ class Objects(Storage):
     def __init__(self) -> None:
         super().__init__(use_memory_fs=True)
         self.lock = threading.RLock()
+        self.url = ""
         self._last_generation = 0
         self._upload_conditions: dict[str, Query] = {}
+        self.uploaded: dict[str, Resource] = {}
+        """What finished resumable uploads have made: a client that missed the answer asks again."""
 
     def _write_config_to_file(self) -> None:
         """Nothing outlives the process; rewriting an index of all objects at every write is what made the fake slow."""
@@ -84,6 +93,8 @@ class Objects(Storage):
             "mediaLink": re.sub(r"generation=\d+", f"generation={generation}", file_obj.get("mediaLink", "")),
         }
         super().create_file(bucket_name, file_name, content, file_obj, file_id)
+        if file_id:
+            self.uploaded[file_id] = dict(file_obj)
 
     def patch_object(self, bucket_name: str, file_name: str, file_obj: Resource) -> None:
         file_obj["etag"] = f"{file_obj['generation']}/{file_obj['metageneration']}"
@@ -115,11 +126,13 @@ class Objects(Storage):
 
     def write(self, bucket: str, name: str, content: bytes) -> None:
         with self.lock:
-            resource = objects._make_object_resource("", bucket, name, "application/octet-stream", str(len(content)))
+            resource = objects._make_object_resource(
+                self.url, bucket, name, "application/octet-stream", str(len(content))
+            )
             try:
                 self.create_file(bucket, name, content, objects._checksums(content, resource))
             except NotFound:
-                raise FileNotFoundError(f"There is no bucket {bucket}") from None
+                raise FileNotFoundError(f"Bucket {bucket}") from None
 
 
 OBJECT = r"^(?:/storage/v1|/download/storage/v1)?/b/(?P<bucket>[^/]+)/o/(?P<name>.+?)"
@@ -160,25 +173,30 @@ class Handler(fake.RequestHandler):
 
     def _guarded(self, method: str) -> None:
         self._extra_headers: dict[str, str] = {}
-        self._method = self.headers.get("x-http-method-override") or method
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         try:
-            self._check(self._method, address.path, query)
+            if done := self.storage.uploaded.get(query.get("upload_id", "")):
+                self._send(200, done)
+                return
+            self._check(self.headers.get("x-http-method-override") or method, address.path, query)
             fake.Router(self).handle(method)
         except Refused as refusal:
-            self._refuse(refusal)
+            self._send(refusal.status, refusal.body())
+        except Exception as error:  # noqa: BLE001 - a connection that is dropped instead would be tried again for minutes
+            traceback.print_exc(file=sys.stderr)
+            self._send(501, Refused(501, f"{type(error).__name__}: {error}").body())
 
-    def _refuse(self, refusal: Refused) -> None:
+    def _send(self, status: int, body: Resource | None) -> None:
         response = fake.Response(self)
-        response.status = fake.HTTPStatus(refusal.status)
-        if refusal.status != 304:
-            response.json(refusal.body())
+        response.status = fake.HTTPStatus(status)
+        if body is not None:
+            response.json(body)
         response.close()
 
     def _check(self, method: str, path: str, query: Query) -> None:
         if path == "/batch/storage/v1" and b"Match=" in self._raw:
-            raise NotImplementedError("The local Cloud Storage checks no preconditions inside a batch")
+            raise Refused(501, "The local Cloud Storage checks no preconditions inside a batch")
         if match := COPY.match(path):
             self._check_copy(match, query)
         elif match := COMPOSE.match(path):
@@ -196,7 +214,7 @@ class Handler(fake.RequestHandler):
         if found is None:
             return  # the fake answers 404
         if query.get("generation", found["generation"]) != found["generation"]:
-            raise Refused(404, "generation")
+            raise Refused(404, f"No such object: generation {query['generation']}")
         check(query, found, reading=reading)
         if reading:
             self._extra_headers = {
@@ -210,7 +228,7 @@ class Handler(fake.RequestHandler):
         if source is None:
             return
         if query.get("sourceGeneration", source["generation"]) != source["generation"]:
-            raise Refused(404, "sourceGeneration")
+            raise Refused(404, f"No such object: generation {query['sourceGeneration']}")
         check(query, source, prefix="ifSource")
 
     def _check_compose(self, match: re.Match[str], query: Query) -> None:
@@ -273,5 +291,6 @@ def start_storage(port: int, bucket: str) -> tuple[Server, Objects]:
     storage = Objects()
     buckets.create_bucket(bucket, storage)
     server = Server(("127.0.0.1", port), partial(Handler, storage))
+    storage.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, storage

@@ -126,8 +126,8 @@ def test_a_cloud_platform_names_everything_it_lacks_at_once(tmp_path: Path) -> N
         match=r"AISLE_MAPPING, .*AISLE_GCP_PROJECT, .*AISLE_GCP_BUCKET, .*AISLE_PSEUDONYM_KEY, .*not the development",
     ):
         demo(tmp_path, platform=Platform.GCP, source=Source.FILES)
-    assert on_gcp(tmp_path).shared_root == "gs://shop-b"
-    assert demo(tmp_path).shared_root == str(tmp_path)
+    assert on_gcp(tmp_path).in_bucket("releases") == "gs://shop-b/releases"
+    assert demo(tmp_path).in_bucket("releases") is None
 
 
 @pytest.mark.parametrize("bucket", ["gs://b", "B", "b/c", ""])

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ml.release import Candidate, Registry, publish
+from ml.contract.release import ReleasePointer
+from ml.release import Candidate, Registry, publish, published
+from ml.storage import store_at
 from orchestration import cli
+from orchestration.resources.releases import ReleaseStore
+from orchestration.settings import PlatformSettings
+from tests.gcs import BUCKET, GcsServer
 from tests.ml.release.conftest import MakeBundle, make_bundle
 
 __all__ = ["make_bundle"]
@@ -51,6 +56,35 @@ def test_rollback_moves_the_pointer_and_the_registry_together(
 
 
 @pytest.mark.usefixtures("home")
+def test_releases_in_a_bucket_are_listed_and_rolled_back_from_any_machine(
+    home: Path,
+    make_bundle: MakeBundle,
+    gcs: GcsServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    told = {"PLATFORM": "gcp", "GCP_PROJECT": "shop", "GCP_BUCKET": BUCKET, "PSEUDONYM_KEY": "a key of the shop's own"}
+    for name, value in told.items():
+        monkeypatch.setenv(f"AISLE_{name}", value)
+    registry, remote = ReleaseStore.of(PlatformSettings()).registry(), store_at(f"{gcs.uri}/releases")
+    for day in (1, 2):
+        bundle = make_bundle(day)
+        registry.log_candidate(bundle, Candidate())
+        publish(bundle, releases=tmp_path / "another", now=datetime(2026, 9, day, 5, tzinfo=UTC), remote=remote)
+    newest, oldest = (version.bundle_version for version in registry.versions())
+
+    assert cli.main(["releases"]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        f"* {newest}  data until 2026-09-01",
+        f"  {oldest}  data until 2026-08-31",
+    ]
+    assert cli.main(["rollback"]) == 0
+    assert f"Live again: {oldest} (before: {newest})" in capfd.readouterr().out
+    assert [release.version for release in published(remote) if release.is_live] == [oldest]
+    assert ReleasePointer.read(home / "releases").version == oldest
+
+
 def test_nothing_released_yet_says_what_to_run(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["releases"]) == 0
     assert capfd.readouterr().out.startswith("Nothing is released yet. Run `make demo`")
@@ -60,7 +94,7 @@ def test_nothing_released_yet_says_what_to_run(capfd: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("AISLE_SOURCE", "files", "AISLE_SOURCE=files needs AISLE_MAPPING"),
+        ("AISLE_SOURCE", "files", "AISLE_SOURCE=files needs: AISLE_MAPPING"),
         ("AISLE_SHOP_SIZE", "huge", "shop_size: Input should be 'tiny', 'demo' or 'large'"),
         ("AISLE_AS_OF", "yesterday", "as_of: "),
     ],

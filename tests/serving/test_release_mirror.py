@@ -97,7 +97,10 @@ def test_releases_published_while_it_serves_are_followed_and_no_request_fails(
     assert given == {(200, bundles[0].name), (200, bundles[1].name)}
 
 
-def test_a_restart_without_the_network_answers_from_the_last_good_copy(tmp_path, gcs, remote, publisher, bundles):
+def test_a_restart_without_the_network_answers_from_the_last_good_copy(
+    tmp_path, gcs, remote, publisher, bundles, monkeypatch
+):
+    monkeypatch.setattr("ml.storage.gcs.GIVE_UP_SECONDS", 10.0)
     publish(bundles[0], releases=publisher, now=NOW, remote=remote)
     with service(tmp_path / "home", gcs) as client:
         answers(client, bundles[0])
@@ -105,7 +108,7 @@ def test_a_restart_without_the_network_answers_from_the_last_good_copy(tmp_path,
     started = time.monotonic()
     with service(tmp_path / "home", gcs) as client:
         assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
-        assert time.monotonic() - started < 2, "it waited for the network"
+        assert time.monotonic() - started < 5, "it waited for the network"
         wait_until(lambda: trouble_of(client) is not None)
         assert f"{gcs.uri}/releases/current.json cannot be read" in trouble_of(client)
         assert client.get("/readyz").status_code == 200
@@ -123,7 +126,8 @@ def test_a_first_start_without_the_network_says_why_it_cannot_answer(tmp_path, g
         wait_until(lambda: "cannot be read" in client.get(HOMEPAGE).json()["message"])
 
 
-def test_a_store_that_hangs_makes_no_request_and_no_swap_wait(tmp_path, gcs, remote, publisher, bundles):
+def test_a_store_that_hangs_makes_no_request_and_no_swap_wait(tmp_path, gcs, remote, publisher, bundles, monkeypatch):
+    monkeypatch.setattr("ml.storage.gcs.SILENCE_SECONDS", 8.0)
     publish(bundles[0], releases=publisher, now=NOW, remote=remote)
     home = tmp_path / "home"
     with service(home, gcs) as client:
@@ -134,12 +138,12 @@ def test_a_store_that_hangs_makes_no_request_and_no_swap_wait(tmp_path, gcs, rem
             asked = time.monotonic()
             assert client.get(HOMEPAGE).status_code == 200
             slowest = max(slowest, time.monotonic() - asked)
-        assert slowest < 0.5
+        assert slowest < 4
         # A release that reaches the folder by another way is swapped in although the store hangs.
         publish(bundles[1], releases=home / "releases", now=NOW)
         swapping = time.monotonic()
         answers(client, bundles[1])
-        assert time.monotonic() - swapping < 2
+        assert time.monotonic() - swapping < 6
         wait_until(lambda: trouble_of(client) is not None)
         gcs.resume()
         answers(client, bundles[0])
@@ -151,24 +155,12 @@ def test_a_release_damaged_in_the_bucket_is_refused_and_the_old_one_keeps_answer
     publish(bundles[0], releases=publisher, now=NOW, remote=remote)
     with service(tmp_path / "home", gcs) as client:
         answers(client, bundles[0])
-        publish_damaged(bundles[1], publisher, gcs, remote)
+        gcs.flip_a_bit_of(f"releases/{bundles[1].name}/ranker.txt")
+        publish(bundles[1], releases=publisher, now=NOW, remote=remote)
         wait_until(lambda: trouble_of(client) is not None)
         assert "ranker.txt must have md5" in trouble_of(client)
         assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
         assert not (tmp_path / "home" / "releases" / bundles[1].name).exists()
-
-
-def publish_damaged(bundle: Path, publisher: Path, gcs: GcsServer, remote: ObjectStore) -> None:
-    """One bit of the bundle is flipped in the bucket before its pointer is written."""
-    publish(bundle, releases=publisher / "elsewhere", now=NOW, remote=remote.under("staged"))
-    for each in remote.under(f"staged/{bundle.name}").list():
-        content = remote.read(f"staged/{bundle.name}/{each.name}")
-        remote.write(f"{bundle.name}/{each.name}", content.data)
-    path = gcs.path_of(f"releases/{bundle.name}/ranker.txt")
-    content = bytearray(path.read_bytes())
-    content[-2] ^= 1
-    path.write_bytes(content)
-    remote.write("current.json", remote.read("staged/current.json").data)
 
 
 def test_a_copy_damaged_on_this_machine_is_mended_at_the_next_start(tmp_path, gcs, remote, publisher, bundles):
@@ -192,14 +184,17 @@ def test_a_pinned_version_is_brought_whatever_is_live(tmp_path, gcs, remote, pub
         assert [path.parent.name for path in (tmp_path / "home").glob(f"releases/*/{MANIFEST}")] == [bundles[0].name]
 
 
-def test_a_service_that_stops_does_not_wait_for_a_store_that_hangs(tmp_path, gcs, remote, publisher, bundles):
+def test_a_service_that_stops_does_not_wait_for_a_store_that_hangs(
+    tmp_path, gcs, remote, publisher, bundles, monkeypatch
+):
+    monkeypatch.setattr("ml.storage.gcs.SILENCE_SECONDS", 30.0)
     publish(bundles[0], releases=publisher, now=NOW, remote=remote)
     with service(tmp_path / "home", gcs) as client:
         answers(client, bundles[0])
         gcs.pause()
         time.sleep(0.2)
         stopping = time.monotonic()
-    assert time.monotonic() - stopping < 5
+    assert time.monotonic() - stopping < 10
 
 
 def test_the_service_starts_without_googles_libraries():

@@ -16,6 +16,25 @@ def test_settings_come_from_the_environment(monkeypatch):
     assert (settings.service_port, settings.bundle) == (9000, "2026-03-02-0a1b2c3d4e5f")
 
 
+@pytest.mark.parametrize(
+    ("releases", "folder", "remote"),
+    [
+        (None, "/data/releases", None),
+        ("", "/data/releases", None),
+        ("/mnt/releases", "/mnt/releases", None),
+        ("gs://shop/releases", "/data/releases", "gs://shop/releases"),
+    ],
+)
+def test_releases_lie_in_a_folder_or_are_mirrored_from_a_bucket(releases, folder, remote):
+    settings = ServiceSettings(home=Path("/data"), releases=releases)
+    assert (settings.releases_folder, settings.releases_remote) == (Path(folder), remote)
+
+
+def test_releases_elsewhere_are_refused():
+    with pytest.raises(ValidationError, match=r"must be a folder or gs://<bucket>/<prefix>\. Received: s3://shop"):
+        ServiceSettings(releases="s3://shop/releases")
+
+
 def test_production_refuses_the_development_key(monkeypatch):
     monkeypatch.setenv("AISLE_ENVIRONMENT", "production")
     with pytest.raises(ValidationError, match=r"needs a pseudonym key of its own.*Set AISLE_PSEUDONYM_KEY"):

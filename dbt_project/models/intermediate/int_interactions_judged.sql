@@ -166,7 +166,7 @@ keys_placed as (
         *,
         key_was_there or row_number() over (
             partition by repeats_id, user_id, item_id, occurred_at, event_type
-            order by landed_on, known_at, source_row, coalesce(quantity, 0), coalesce(price, 0)
+            order by landed_on, known_at, source_row, coalesce(quantity, 0), coalesce(price, 0), event_key
         ) > 1 as repeats_key
     from ids_placed
 

@@ -1,6 +1,7 @@
 {{ config(tags=['daily']) }}
 
-with source as (
+-- Not `source`, as elsewhere: BigQuery would read the column of that name as the whole row.
+with impressions as (
 
     select * from {{ source('shop', 'impressions') }}
 
@@ -19,7 +20,7 @@ final as (
         {{ dbt.safe_cast('propensity', type_double()) }} as propensity,
         source,
         landed_on
-    from source
+    from impressions
 
 )
 

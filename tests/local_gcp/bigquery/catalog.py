@@ -10,7 +10,7 @@ import duckdb
 from tests.local_gcp.bigquery.errors import BigQueryError, already_exists, invalid, missing_here, not_found
 from tests.local_gcp.bigquery.names import TableId
 from tests.local_gcp.bigquery.translation import MACROS
-from tests.local_gcp.bigquery.types import Field, column_definitions, duckdb_type, field_of
+from tests.local_gcp.bigquery.types import Field, column_definitions, duckdb_type, field_of, sql_type
 
 Resource = dict[str, Any]
 """A Dataset or a Table as the interface describes it."""
@@ -28,7 +28,8 @@ def now_ms() -> str:
 
 class Catalog:
     def __init__(self) -> None:
-        self._connection = duckdb.connect()
+        # A function that is not built in would be fetched from the net.
+        self._connection = duckdb.connect(config={"autoload_known_extensions": "false"})
         for macro in MACROS:
             self._connection.execute(macro)
         self._projects: set[str] = set()
@@ -168,10 +169,12 @@ class Catalog:
         return self.table(table)
 
     def add_columns(self, table: TableId, fields: Sequence[Field]) -> None:
-        have = {field["name"].lower() for field in self.fields(table)}
-        if missing := have - {field["name"].lower() for field in fields}:
+        have = {field["name"].lower(): sql_type(field) for field in self.fields(table)}
+        if missing := have.keys() - {field["name"].lower() for field in fields}:
             raise invalid(f"Provided Schema does not match Table {table}. Missing in new schema: {sorted(missing)}")
         for field in fields:
+            if have.get(field["name"].lower(), sql_type(field)) != sql_type(field):
+                raise missing_here(f"how to change the type of {table}.{field['name']}")
             if field["name"].lower() not in have:
                 definition = f'"{field["name"]}" {duckdb_type(field)}'
                 self._connection.execute(f"alter table {table.duckdb} add column {definition}")

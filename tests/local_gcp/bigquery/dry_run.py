@@ -32,19 +32,17 @@ def _scanned(catalog: Catalog, cursor: duckdb.DuckDBPyConnection, scan: dict[str
     table = TableId(place.catalog, place.db, place.name)
     if table not in catalog.tables:  # a temporary table
         return 0
-    read = {name.strip('"') for name in _listed(scan.get("Projections"))}
+    filters = [parse_one(text.removeprefix("optional: "), read="duckdb") for text in _listed(scan.get("Filters"))]
+    read = {name.strip('"') for name in _listed(scan.get("Projections"))} | set().union(*map(_columns, filters))
     fields = [field for field in catalog.fields(table) if field["name"] in read]
-    conditions = " and ".join(_pruning(scan, catalog.known(table))) or "true"
+    partition = (catalog.known(table).get("timePartitioning") or {}).get("field")
+    pruning = [condition.sql("duckdb") for condition in filters if _columns(condition) == {partition}]
+    conditions = " and ".join(pruning) or "true"
     return cursor.execute(f"select {logical_bytes(fields)} from {table.duckdb} where {conditions}").fetchone()[0]
 
 
-def _pruning(scan: dict[str, Any], table: dict[str, Any]) -> Iterator[str]:
-    """The scan's filters that speak of the partitioning column alone."""
-    partition = (table.get("timePartitioning") or table.get("rangePartitioning") or {}).get("field")
-    for text in _listed(scan.get("Filters")):
-        condition = parse_one(text.removeprefix("optional: "), read="duckdb")
-        if {column.name for column in condition.find_all(exp.Column)} == {partition}:
-            yield condition.sql("duckdb")
+def _columns(condition: exp.Expr) -> set[str]:
+    return {column.name for column in condition.find_all(exp.Column)}
 
 
 def _listed(value: str | list[str] | None) -> list[str]:

@@ -51,7 +51,7 @@ class Engine:
         self.catalog.attach(project)
 
         def information_schema(view: str, owner: str, dataset: str | None) -> str:
-            relation = f"_information_schema_{view.lower()}_{dataset or ''}"
+            relation = f"_information_schema {view} {owner} {dataset}"
             cursor.register(relation, rows_of(view, self.catalog, project=owner, dataset=dataset))
             return relation
 

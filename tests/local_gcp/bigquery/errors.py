@@ -45,7 +45,7 @@ def missing_here(what: str) -> BigQueryError:
 
 
 ANSI_STYLE = re.compile(r"\x1b\[\d+m")
-UNKNOWN_FUNCTION = re.compile(r"Function with name \"?(\w+)\"? does not exist")
+UNKNOWN_FUNCTION = re.compile(r"Function with name \"?(\w+)\"? (?:does not exist|is not in the catalog)")
 
 
 def as_bigquery_error(error: Exception) -> BigQueryError:
@@ -54,6 +54,8 @@ def as_bigquery_error(error: Exception) -> BigQueryError:
         return error
     if isinstance(error, duckdb.Error):
         return _of_duckdb(error)
+    if isinstance(error, FileNotFoundError):
+        return not_found(str(error))
     if isinstance(error, SqlglotError):
         return BigQueryError(f"Syntax error: {ANSI_STYLE.sub('', str(error))}")
     return missing_here(f"how to do this: {type(error).__name__}: {error}")

@@ -64,7 +64,9 @@ class Names:
 
 def parse_script(text: str) -> list[exp.Expr]:
     """The statements; positional parameters become @_1, @_2, ... in the order they are written."""
-    return [statement for statement in parse(_numbered(text), read="bigquery") if statement is not None]
+    # A comment behind a semicolon is parsed as a statement of its own.
+    nothing = (type(None), exp.Semicolon)
+    return [statement for statement in parse(_numbered(text), read="bigquery") if not isinstance(statement, nothing)]
 
 
 def _numbered(text: str) -> str:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from tests.local_gcp.bigquery.catalog import Resource
 from tests.local_gcp.bigquery.engine import Engine
-from tests.local_gcp.bigquery.errors import as_bigquery_error, invalid, missing_here
+from tests.local_gcp.bigquery.errors import as_bigquery_error, invalid, missing_here, not_found
 from tests.local_gcp.bigquery.jobs import ANONYMOUS, Job, Jobs
 from tests.local_gcp.bigquery.names import TableId
 from tests.local_gcp.bigquery.script import Outcome
@@ -202,6 +202,8 @@ class Api:
 
     def add(self, upload_id: str, content_range: str, raw: bytes) -> Resource | int:
         """The finished job's resource; before that, how many bytes have come."""
+        if upload_id not in self.uploads:
+            raise not_found(f"Upload {upload_id}")
         upload = self.uploads[upload_id]
         said = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", content_range) if content_range else None
         if content_range and not said:

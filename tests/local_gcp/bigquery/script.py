@@ -312,7 +312,8 @@ class Script:
         resource = self._catalog.known(table)
         for action in statement.args["actions"]:
             if isinstance(action, exp.AlterSet):
-                for item in action.expressions[0].expressions:
+                given = action.expressions[0]  # None: OPTIONS ()
+                for item in given.expressions if given else []:
                     resource |= option(item.name.lower(), item.args["value"])
             elif isinstance(action, exp.ColumnDef):
                 guard = "if not exists " if action.args.get("exists") else ""

@@ -6,7 +6,7 @@ that is replaced keeps the children that were.
 
 from collections.abc import Callable, Iterator
 
-from sqlglot import ErrorLevel, exp
+from sqlglot import ErrorLevel, exp, parse_one
 from sqlglot.errors import UnsupportedError
 
 from tests.local_gcp.bigquery.errors import missing_here
@@ -34,6 +34,7 @@ MACROS = (
     """create macro ieee_divide(a, b) as case
         when b <> 0 then a / b when a is null or b is null then null
         when a > 0 then cast('inf' as double) when a < 0 then cast('-inf' as double) else cast('nan' as double) end""",
+    "create macro range_bucket(x, bounds) as len(list_filter(bounds, lambda bound: bound <= x))",
     "create macro cosine_distance(a, b) as 1 - list_cosine_similarity(a, b)",
     "create macro euclidean_distance(a, b) as list_distance(a, b)",
 )
@@ -166,23 +167,45 @@ def a_date_stays_a_date(node: exp.Expr, _: Names) -> exp.Expr:
     return _cast(node.copy(), "DATE")
 
 
-@rule(exp.UnixToTime, exp.ParseTime)
+@rule(exp.StrToTime)
+def a_parsed_instant_is_in_its_zone(node: exp.Expr, _: Names) -> exp.Expr:
+    civil = node.copy()
+    for argument in ("zone", "default_year"):
+        civil.set(argument, None)
+    return _call("timezone", node.args.get("zone") or exp.Literal.string("UTC"), civil)
+
+
+@rule(exp.UnixToTime)
 def an_instant_has_a_time_zone(node: exp.Expr, _: Names) -> exp.Expr:
     return _cast(node.copy(), "TIMESTAMPTZ")
 
 
+@rule(exp.UnixSeconds)
+def seconds_are_rounded_down(node: exp.Expr, _: Names) -> exp.Expr:
+    return _cast(_call("floor", _call("epoch", node.this.copy())), "BIGINT")
+
+
+EXTRACTED = {
+    "DAYOFWEEK": "date_part('dayofweek', x) + 1",  # Sunday is 1
+    "WEEK": "cast(strftime(x, '%U') as bigint)",  # begins on Sunday; the days before the first one are week 0
+    "ISOWEEK": "date_part('week', x)",
+    "MICROSECOND": "date_part('microsecond', x) % 1000000",
+    "MILLISECOND": "date_part('millisecond', x) % 1000",
+    "DATE": "cast(x as date)",
+    **{part: f"date_part('{part}', x)" for part in ("SECOND", "MINUTE", "HOUR", "DAY", "DAYOFYEAR", "MONTH", "QUARTER",
+                                                    "YEAR", "ISOYEAR")},
+}  # fmt: skip
+
+
 @rule(exp.Extract)
-def parts_that_count_differently(node: exp.Expr, _: Names) -> exp.Expr | None:
-    part, value = node.name.upper(), node.expression.copy()
-    if part == "ISOWEEK":
-        return exp.Extract(this=exp.var("WEEK"), expression=value)
-    if part == "DAYOFWEEK":  # Sunday is 1
-        return exp.Paren(this=exp.Add(this=node.copy(), expression=exp.Literal.number(1)))
-    if part == "WEEK":  # weeks begin on Sunday; the days before the first one are week 0
-        return _cast(_call("strftime", value, exp.Literal.string("%U")), "BIGINT")
-    if part == "DATE":
-        return _cast(value, "DATE")
-    return None
+def parts_of_an_instant(node: exp.Expr, _: Names) -> exp.Expr:
+    part = node.this.sql("bigquery").upper()
+    if part not in EXTRACTED or isinstance(node.expression, exp.AtTimeZone):
+        raise missing_here(f"{node.sql('bigquery')}")
+    tree = exp.Paren(this=parse_one(EXTRACTED[part], read="duckdb"))
+    for column in list(tree.find_all(exp.Column)):
+        column.replace(node.expression.copy())
+    return tree
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -193,6 +216,17 @@ def format_is_printf(node: exp.Expr, _: Names) -> exp.Expr:
     if not isinstance(node.this, exp.Literal) or "%t" in node.this.name.lower():
         raise missing_here("FORMAT with %t, %T or a computed pattern")
     return _call("printf", node.this.copy(), *[argument.copy() for argument in node.expressions])
+
+
+@rule(exp.Substring)
+def position_0_is_position_1(node: exp.Expr, _: Names) -> exp.Expr | None:
+    start = node.args.get("start")
+    if start is None or (isinstance(start, exp.Literal) and start.name != "0"):
+        return None
+    zero, one = exp.Literal.number(0), exp.Literal.number(1)
+    better = node.copy()
+    better.set("start", exp.If(this=start.copy().eq(zero), true=one, false=start.copy()))
+    return better
 
 
 @rule(exp.ByteLength)

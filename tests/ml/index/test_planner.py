@@ -1,17 +1,31 @@
 """The approximate index is judged by the exact one, and both keep one contract."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+import ml.index.planner as planner
 from ml.contract.errors import BundleError, ContractError, DataError
 from ml.index.planner import BuiltIndex, IndexSettings, build_index, has_scann, recall
-from ml.runtime.search import ExactIndex, open_index
+from ml.runtime.search import ExactIndex, PartitionedIndex, open_index
 
 NUM_ITEMS, DIMENSION = 3_000, 16
 
-KINDS = ["exact", pytest.param("scann", marks=pytest.mark.scann)]
+SETTINGS = {
+    "exact": IndexSettings(kind="exact"),
+    "scann": IndexSettings(kind="scann"),
+    "partitioned": IndexSettings(kind="scann", items_per_part=1_000),
+}
+KINDS = [
+    "exact",
+    pytest.param("scann", marks=pytest.mark.scann),
+    pytest.param("partitioned", marks=pytest.mark.scann),
+]
 
 
 def unit(rows: int, seed: int) -> np.ndarray:
@@ -27,7 +41,7 @@ VECTORS, QUERIES = unit(NUM_ITEMS, 0), unit(200, 1)
 
 @pytest.fixture(scope="module", params=KINDS)
 def built(request) -> BuiltIndex:
-    return build_index(VECTORS, QUERIES, settings=IndexSettings(kind=request.param))
+    return build_index(VECTORS, QUERIES, settings=SETTINGS[request.param])
 
 
 def test_the_index_meets_the_recall_target_it_reports(built):
@@ -101,3 +115,78 @@ def test_an_index_over_other_vectors_is_refused(tmp_path):
     build_index(VECTORS, QUERIES, settings=IndexSettings(kind="scann")).save(tmp_path)
     with pytest.raises(BundleError, match="built over 3000 x 16 vectors"):
         open_index(tmp_path / "index", VECTORS[:100])
+
+
+@pytest.mark.scann
+def test_the_parts_of_an_index_are_all_searched_and_merged():
+    built = build_index(VECTORS, QUERIES, settings=SETTINGS["partitioned"])
+    assert (built.report.kind, built.report.parts) == ("partitioned", 3)
+    rows = built.index.search(QUERIES, 100)[0]
+    assert set(np.unique(rows // 1_000)) == {0, 1, 2}
+
+
+def test_merged_answers_are_those_of_one_exact_index():
+    parts = tuple(ExactIndex(VECTORS[start : start + 1_000]) for start in range(0, NUM_ITEMS, 1_000))
+    merged = PartitionedIndex(parts, (0, 1_000, 2_000, 3_000)).search(QUERIES, 50)
+    for found, expected in zip(merged, ExactIndex(VECTORS).search(QUERIES, 50), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.scann
+def test_a_partitioned_index_over_other_vectors_is_refused(tmp_path):
+    build_index(VECTORS, QUERIES, settings=SETTINGS["partitioned"]).save(tmp_path)
+    with pytest.raises(BundleError, match="built over 3000 vectors, the bundle holds 100"):
+        open_index(tmp_path / "index", VECTORS[:100])
+
+
+DIES_IN_THE_SECOND_PART = """
+import os, signal, sys
+from pathlib import Path
+import ml.index.planner as planner
+from tests.ml.index.test_planner import QUERIES, SETTINGS, VECTORS
+
+whole, built = planner._scann_searcher, []
+def searcher(vectors, *, k):
+    if built:
+        os.kill(os.getpid(), signal.SIGKILL)
+    built.append(whole(vectors, k=k))
+    return built[-1]
+planner._scann_searcher = searcher
+planner.build_index(VECTORS, QUERIES, settings=SETTINGS["partitioned"], folder=Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.scann
+@pytest.mark.e2e
+def test_a_killed_build_goes_on_with_the_missing_parts(tmp_path, repository, monkeypatch):
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES_IN_THE_SECOND_PART, str(tmp_path)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    whole, built = planner._scann_searcher, []
+    monkeypatch.setattr(planner, "_scann_searcher", lambda rows, *, k: built.append(len(rows)) or whole(rows, k=k))
+
+    resumed = build_index(VECTORS, QUERIES, settings=SETTINGS["partitioned"], folder=tmp_path)
+
+    assert built == [1_000, 1_000]
+    assert resumed.report.recall >= 0.95
+    build_index(VECTORS, QUERIES, settings=SETTINGS["partitioned"], folder=tmp_path)
+    assert len(built) == 2, "what is there is not built again"
+
+
+@pytest.mark.scann
+def test_parts_of_an_older_catalogue_are_forgotten(tmp_path):
+    for vectors in (VECTORS, unit(NUM_ITEMS, 5)):
+        build_index(vectors, QUERIES, settings=SETTINGS["partitioned"], folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_truth_is_the_same_however_few_queries_are_asked_at_once(monkeypatch):
+    at_once = planner._exact_rows(VECTORS, QUERIES, 10)
+    monkeypatch.setattr(planner, "SCORES_AT_ONCE", 7 * NUM_ITEMS)
+    np.testing.assert_array_equal(planner._exact_rows(VECTORS, QUERIES, 10), at_once)

@@ -8,6 +8,7 @@ from ml.contract.manifest import Manifest
 from ml.release.gate import PerUserMetrics, Verdict, judge
 from ml.release.registry import Candidate, Registry
 from ml.runtime.bundle import verified
+from ml.storage import store_at
 from tests.ml.release.conftest import MakeBundle
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -69,3 +70,19 @@ def test_everything_lies_under_the_home_folder(
     Registry.under(tmp_path / "home").log_candidate(make_bundle(1), Candidate())
     assert not list(elsewhere.iterdir())
     assert {path.name for path in (tmp_path / "home").iterdir()} == {"mlflow.db", "mlflow-artifacts"}
+
+
+def test_bytes_may_lie_in_a_bucket(make_bundle: MakeBundle, tmp_path: Path, bucket_uri: str) -> None:
+    registry = Registry.under(tmp_path / "home", artifact_root=f"{bucket_uri}/mlflow")
+    logged = registry.log_candidate(make_bundle(1), Candidate())
+    assert logged.source.startswith(f"{bucket_uri}/mlflow/")
+    kept = store_at(logged.source).read("ranker.txt")
+    assert kept is not None
+    assert kept.data == b"trees of day 1"
+    assert {path.name for path in (tmp_path / "home").iterdir()} == {"mlflow.db"}
+
+
+def test_another_database_may_keep_the_book(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    tracking_uri = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    Registry.under(tmp_path / "home", tracking_uri=tracking_uri).log_candidate(make_bundle(1), Candidate())
+    assert [each.number for each in Registry.under(tmp_path / "other", tracking_uri=tracking_uri).versions()] == [1]

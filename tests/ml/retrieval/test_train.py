@@ -15,6 +15,7 @@ from ml.dataset.split import Window
 from ml.features.history import History
 from ml.features.tower_inputs import PRICE_BUCKETS, QueryInputs
 from ml.retrieval.trained import EpochReport, TrainedRetriever, named_weights
+from ml.storage import store_at
 from tests import world
 from tests.ml.retrieval import shop
 
@@ -172,6 +173,24 @@ def test_a_run_killed_inside_an_epoch_ends_as_the_uninterrupted_one(examples, un
     assert [report.epoch for report in epochs_run] == [1]
     assert same_weights(resumed, uninterrupted)
     assert resumed.epochs == uninterrupted.epochs
+
+
+def test_a_run_that_died_on_one_machine_ends_on_another(examples, uninterrupted, tmp_path):
+    store = store_at(tmp_path / "store")
+
+    def dies(_epoch: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(examples, checkpoint_folder=tmp_path / "one", checkpoint_store=store, on_epoch=dies)
+    epochs_run: list[EpochReport] = []
+
+    resumed = train(
+        examples, checkpoint_folder=tmp_path / "another", checkpoint_store=store, on_epoch=epochs_run.append
+    )
+
+    assert [report.epoch for report in epochs_run] == [1]
+    assert same_weights(resumed, uninterrupted)
 
 
 def test_a_finished_run_called_again_trains_nothing(examples, tmp_path):

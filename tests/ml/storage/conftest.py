@@ -10,4 +10,4 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """The same promises on both sides."""
     if request.param == "folder":
         return store_at(tmp_path / "store")
-    return store_at(f"{request.getfixturevalue('gcs').uri}/some/prefix")
+    return store_at(request.getfixturevalue("bucket_uri"))

@@ -147,7 +147,7 @@ def test_a_file_of_another_hash_is_refused_and_nothing_appears(
 
 def test_a_flipped_byte_in_the_bucket_is_refused(gcs: GcsServer, folder: Path, tmp_path: Path) -> None:
     upload_folder(folder, store_at(gcs.uri))
-    gcs.path_of("a.txt").write_bytes(b"alphA")
+    gcs.flip_a_bit_of("a.txt")
     with pytest.raises(StorageError, match=r"a\.txt must have md5"):
         download_folder(store_at(gcs.uri), tmp_path / "copy")
     assert not (tmp_path / "copy").exists()

@@ -1,5 +1,6 @@
 """What every store promises, on each of them."""
 
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from ml.contract.errors import PreconditionError, StorageError
 from ml.storage import ObjectStore, store_at
+from ml.storage.gcs import GcsStore
 from ml.storage.objects import ABSENT
 from tests.gcs import GcsServer
 
@@ -134,10 +136,43 @@ def test_a_chunk_that_broke_off_is_sent_again_and_the_rest_goes_on(
     assert target.read_bytes() == source.read_bytes()
 
 
+def test_a_write_whose_answer_was_lost_is_not_taken_for_somebody_elses(gcs: GcsServer) -> None:
+    store = store_at(gcs.uri)
+    before = store.write("a", b"one")
+    gcs.keep_silent_once()
+    after = store.write("a", b"two", if_generation=before)
+    assert store.read("a") == (b"two", after)
+    assert gcs.stored() == {"a": 2}, "the second attempt was refused, and rightly so"
+
+
+def test_a_folder_made_in_googles_console_is_no_object(gcs: GcsServer) -> None:
+    store = store_at(gcs.uri)
+    assert isinstance(store, GcsStore)
+    store.bucket.blob("a/").upload_from_string(b"")
+    store.write("a/b", b"x")
+    assert [each.name for each in store.list()] == [each.name for each in store.list("a/")] == ["a/b"]
+
+
+def test_without_credentials_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    with pytest.raises(
+        StorageError, match=r"No client for gs://shop: .*absent\.json.* Set GOOGLE_APPLICATION_CREDENTIALS"
+    ):
+        store_at("gs://shop")
+
+
+def test_without_googles_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    with pytest.raises(StorageError, match=r"needs google-cloud-storage\. .* Install aisle\[serve-gcp\]"):
+        store_at("gs://shop")
+
+
 def test_bytes_that_changed_in_the_bucket_are_refused(gcs: GcsServer, tmp_path: Path) -> None:
     store = store_at(gcs.uri)
     store.write("a", b"one")
-    gcs.path_of("a").write_bytes(b"two")
+    gcs.flip_a_bit_of("a")
     with pytest.raises(StorageError, match="must have md5"):
         store.read("a")
     with pytest.raises(StorageError, match="must have md5"):
@@ -155,7 +190,7 @@ def test_a_server_that_is_away_or_silent_is_given_up_after_the_stated_time(gcs: 
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.usefixtures("gcs")
+@pytest.mark.usefixtures("bucket_uri")
 def test_a_bucket_that_is_not_there_is_named() -> None:
     with pytest.raises(StorageError, match="gs://nowhere"):
         store_at("gs://nowhere").write("a", b"x")

@@ -73,7 +73,8 @@ def test_of_two_writers_at_once_the_later_one_is_told(
     assert read(series, tmp_path / "cache") == "theirs"
 
 
-def test_a_pointer_that_names_nothing_is_refused(series: Series, tmp_path: Path) -> None:
-    series.store.write("current.json", b"{}")
+@pytest.mark.parametrize("content", [b"{}", b"", b'{"states": []}', b'{"states": ["../../elsewhere"]}'])
+def test_a_pointer_that_names_no_state_is_refused(series: Series, tmp_path: Path, content: bytes) -> None:
+    series.store.write("current.json", content)
     with pytest.raises(StorageError, match="must name the newest state"):
         series.fetch(tmp_path / "cache")

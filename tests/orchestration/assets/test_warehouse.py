@@ -13,12 +13,14 @@ from orchestration.settings import PlatformSettings
 from tests.dbt.shop import DbtHome, event
 
 MODELS = {path.stem: path.parent.name for path in PROJECT_FOLDER.glob("models/*/*.sql")}
+HISTORY = "marts/dim_items_history"
 FIRST_DAY = date.fromisoformat(daily.get_first_partition_key() or "")
 
 
 def test_every_model_is_an_asset_under_its_folder() -> None:
     assert {key.to_user_string() for key in (*event_models.keys, *feature_models.keys)} == {
-        f"{folder}/{name}" for name, folder in MODELS.items()
+        *(f"{folder}/{name}" for name, folder in MODELS.items()),
+        HISTORY,
     }
     assert not event_models.keys & feature_models.keys
 
@@ -67,6 +69,12 @@ def test_a_failed_integrity_test_stops_the_run_and_a_volume_test_warns() -> None
     assert not blocking["recency_fct_interactions_event_date__3"]
 
 
+def test_the_history_of_the_catalogue_is_written_with_the_tables_of_a_day_and_not_every_ten_minutes() -> None:
+    key = dg.AssetKey.from_user_string(HISTORY)
+    assert key in feature_models.keys
+    assert feature_models.automation_conditions_by_key.get(key) is None
+
+
 def test_the_catalogue_follows_new_items_by_itself() -> None:
     followers = {
         key.path[-1] for key, condition in feature_models.automation_conditions_by_key.items() if condition is not None
@@ -98,6 +106,8 @@ def test_a_range_of_days_then_a_day(tmp_path: Path) -> None:
     newest = datetime.fromisoformat(days[2]) + timedelta(days=1)
     assert home.rows("select max(cut_at), count(distinct cut_at) from marts.feat_items") == [(newest, 1)]
     assert home.rows("select count(*) from intermediate.int_feature_cuts") == [(7,)]
+    # Two runs over the same four items: nothing became another version.
+    assert home.rows("select count(*), count(dbt_valid_to) from marts.dim_items_history") == [(4, 0)]
     checks = {check.check_name for check in result.get_asset_check_evaluations()}
     assert checks == {spec.name for models in (event_models, feature_models) for spec in models.check_specs}
     assert not {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}

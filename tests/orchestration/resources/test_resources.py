@@ -1,0 +1,77 @@
+"""One variable chooses the platform; what it lacks is said at the start."""
+
+from pathlib import Path
+
+import pytest
+
+from ml.contract.errors import PlatformError
+from orchestration.resources import google, resources_for, warehouse_of
+from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
+from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
+from orchestration.settings import Platform, PlatformSettings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PlatformSettings.model_fields:
+        monkeypatch.delenv(f"AISLE_{name.upper()}", raising=False)
+
+
+def on_gcp(home: Path, **changes: str) -> PlatformSettings:
+    return PlatformSettings(
+        home=home,
+        platform=Platform.GCP,
+        gcp_project="shop",
+        gcp_bucket="shop-state",
+        pseudonym_key="a-secret-of-our-own",
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def test_everything_of_the_embedded_platform_is_in_its_home(tmp_path: Path):
+    found = resources_for(PlatformSettings(home=tmp_path))
+    assert found["warehouse"] == DuckDBWarehouse(path=f"{tmp_path}/warehouse.duckdb")
+    assert found["expectations"].url == f"duckdb+buffered:///{tmp_path}/warehouse.duckdb"
+    assert found["dbt"].target == "duckdb"
+    assert found["io_manager"].root == f"{tmp_path}/artifacts"
+    assert (found["releases"].remote, found["reports"].remote, found["recipe"].checkpoint_store) == (None, None, None)
+
+
+@pytest.mark.usefixtures("fresh_gcp")
+def test_all_that_machines_share_on_the_cloud_is_in_the_project_and_the_bucket(tmp_path: Path):
+    found = resources_for(on_gcp(tmp_path, gcp_location="europe-west3", mlflow_tracking_uri="postgresql://db/mlflow"))
+    assert found["warehouse"] == BigQueryWarehouse(project="shop", location="europe-west3")
+    assert found["expectations"].url == "bigquery://shop?location=europe-west3"
+    assert (found["dbt"].target, found["dbt"].gcp_project, found["dbt"].gcp_location) == (
+        "bigquery",
+        "shop",
+        "europe-west3",
+    )
+    assert found["io_manager"].root == "gs://shop-state/artifacts"
+    assert found["io_manager"].cache == f"{tmp_path}/cache/artifacts"
+    assert found["reports"].remote == "gs://shop-state/reports"
+    assert found["recipe"].checkpoint_store == "gs://shop-state/checkpoints"
+    releases = found["releases"]
+    assert (releases.remote, releases.mlflow_artifacts) == ("gs://shop-state/releases", "gs://shop-state/mlflow")
+    assert releases.tracking_uri == "postgresql://db/mlflow"
+
+
+def test_missing_credentials_are_said_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))
+    with pytest.raises(
+        PlatformError, match=r"needs application default credentials\. Received: .*nowhere\.json.* Set GOOGLE_APPL"
+    ):
+        warehouse_of(on_gcp(tmp_path))
+
+
+def test_missing_clients_are_said_at_the_start(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(google, "_is_there", lambda module: module == "google.auth")
+    with pytest.raises(
+        PlatformError, match=r"Received: no google\.cloud\.bigquery, google\.cloud\.storage\. Install `aisle\[gcp\]`"
+    ):
+        google.require_google()
+
+
+def test_a_module_of_an_absent_package_is_not_there():
+    assert not google._is_there("no_such_package.at_all")
+    assert google._is_there("google.cloud.bigquery")
