@@ -90,6 +90,11 @@ class LiveBundle:
         return self._refusals
 
     @property
+    def is_pinned(self) -> bool:
+        """One version answers whatever the pointer says."""
+        return self._pin is not None
+
+    @property
     def mirror(self) -> MirrorState | None:
         """How this machine's releases stand to the store they come from; None when they come from nowhere else."""
         return self._mirror.state if self._mirror else None

@@ -11,7 +11,6 @@ from serving.security import READ
 from serving.security.gate import METRICS
 from serving.telemetry import Telemetry
 
-
 _FIGURES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
 }
@@ -22,7 +21,9 @@ def router_of(*, public: bool) -> APIRouter:
     router = (
         APIRouter(tags=["probes"]) if public else APIRouter(tags=["probes"], dependencies=[READ], responses=GUARDED)
     )
-    router.add_api_route(METRICS, metrics, response_class=Response, responses=_FIGURES, summary="Figures of this process")
+    router.add_api_route(
+        METRICS, metrics, response_class=Response, responses=_FIGURES, summary="Figures of this process"
+    )
     return router
 
 

@@ -65,13 +65,13 @@ class StateCollector(Collector):
         )
 
     def _mirror(self) -> Iterator[Metric]:
-        """Without a bucket to follow there are no samples, and so no alarm."""
+        """Where there is no bucket to follow, or nothing more to fetch from it, there are no samples, and so no alarm."""
         in_step = GaugeMetricFamily(
             "aisle_mirror_in_step_timestamp_seconds",
             "When the bucket last said what is live and it was here; 0 before the first time.",
         )
         state = self._live.mirror
-        if state is not None:
+        if state is not None and not (self._live.is_pinned and state.in_step_at):
             in_step.add_metric([], state.in_step_at.timestamp() if state.in_step_at else 0)
         yield in_step
 

@@ -93,7 +93,9 @@ def test_runs_get_the_image_of_the_code_location() -> None:
 
 
 def looked_up(select: dict[str, str], path: str) -> Any:
-    [value] = [d for d in documents("dagster") if (d["kind"], d["metadata"]["name"]) == (select["kind"], select["name"])]
+    [value] = [
+        d for d in documents("dagster") if (d["kind"], d["metadata"]["name"]) == (select["kind"], select["name"])
+    ]
     for part in path.split("."):
         if found := re.fullmatch(r"\[(\w+)=(\w+)\]", part):
             [value] = [each for each in value if each[found[1]] == found[2]]

@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
 import re
+import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +14,8 @@ from itertools import pairwise
 from logging.config import dictConfig
 from time import perf_counter
 from typing import get_args
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -199,10 +205,18 @@ def test_what_the_log_cannot_take_is_told(client, monkeypatch):
 
 
 def test_the_mirror_tells_when_it_was_last_in_step(client, monkeypatch):
-    assert not [s for s in Figures(client).samples if s.name == "aisle_mirror_in_step_timestamp_seconds"]
+    name = "aisle_mirror_in_step_timestamp_seconds"
+    live = type(client.app.state.live)
+
+    def told() -> list[float]:
+        return [sample.value for sample in Figures(client).samples if sample.name == name]
+
+    assert told() == []
     state = MirrorState("gs://shop/releases", datetime(2026, 3, 4, tzinfo=UTC))
-    monkeypatch.setattr(type(client.app.state.live), "mirror", property(lambda _: state))
-    assert Figures(client).of("aisle_mirror_in_step_timestamp_seconds") == state.in_step_at.timestamp()
+    monkeypatch.setattr(live, "mirror", property(lambda _: state))
+    assert told() == [state.in_step_at.timestamp()]
+    monkeypatch.setattr(live, "is_pinned", True)  # it is here, and will not be asked for again
+    assert told() == []
 
 
 def test_nobody_and_nothing_private_is_in_the_figures(client):
@@ -383,6 +397,43 @@ def test_uvicorns_lines_have_the_same_form(form, capsys):
     assert "Started server process [7]" in (json.loads(line)["message"] if form is LogFormat.JSON else line)
 
 
+@pytest.mark.e2e
+def test_a_whole_process_writes_nothing_but_lines_of_one_form_and_ends_when_told(home, repository):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    settings = {"AISLE_HOME": str(home), "AISLE_SERVICE_PORT": str(port), "AISLE_LOG_FORMAT": "json", "AISLE_LOG_LEVEL": "debug", "AISLE_PUBLIC_METRICS": "true"}  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serving"], cwd=repository, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    try:
+        base = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _status(f"{base}/readyz") == 200)
+        assert _status(f"{base}{HOME}?user_id=alice-private") == 401
+        assert _status(f"{base}/metrics") == 200
+        process.terminate()
+        _, written = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    lines = [json.loads(line) for line in written.splitlines() if "onnxruntime" not in line]
+    messages = [line["message"] for line in lines if line["logger"] == "uvicorn.error"]
+    assert "Application shutdown complete." in messages
+    [refused] = [line for line in lines if line.get("status") == 401]
+    assert (refused["route"], refused["logger"]) == ("none", "serving.requests")
+    assert "private" not in written
+
+
+def _status(url: str) -> int:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return answer.status
+    except HTTPError as error:
+        with error:
+            return error.code
+    except URLError:
+        return 0
+
+
 def test_redaction_leaves_other_text_alone():
     text = "Bundle 2026-03-02-0a1b failed its checksum on index/index.npy. Was it altered? Run `aisle rollback`."
     assert redacted(text) == text
@@ -443,8 +494,6 @@ def test_without_an_endpoint_nothing_is_traced(client):
 
 
 def test_an_endpoint_without_opentelemetry_says_what_to_install(monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(PlatformError, match=r"AISLE_OTEL_ENDPOINT needs OpenTelemetry.*extra `otel`"):
         Telemetry.to("http://127.0.0.1:4318")
