@@ -35,7 +35,9 @@ class RequestTelemetry:
             try:
                 await watched.run(self._app, receive)
             finally:
-                self._telemetry.traces.answered(span, route_of(scope), watched.status)
+                self._telemetry.traces.answered(
+                    span, method=scope["method"], route=route_of(scope), status=watched.status
+                )
 
 
 class _Watched:

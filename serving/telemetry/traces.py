@@ -63,11 +63,11 @@ class Traces:
         ) as span:
             yield span
 
-    def answered(self, span: "Span", route: str, status: int) -> None:
+    def answered(self, span: "Span", *, method: str, route: str, status: int) -> None:
         """Path and query stay out: both hold ids."""
         from opentelemetry.trace import StatusCode
 
-        span.update_name(f"{span.name} {route}" if hasattr(span, "name") else route)
+        span.update_name(f"{method} {route}")
         span.set_attributes({"http.route": route, "http.response.status_code": int(status)})
         if status >= 500:
             span.set_status(StatusCode.ERROR)
