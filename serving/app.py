@@ -17,12 +17,15 @@ from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
 from serving.release_mirror import ReleaseMirror
 from serving.request_id import HEADER, RequestIds
-from serving.routes import analytics, explain, health, interactions, model, rank, recommendations
-from serving.security.gate import PAGES, PROBES, KeyGate
+from serving.routes import analytics, explain, health, interactions, metrics, model, rank, recommendations
+from serving.security.gate import METRICS, PAGES, PROBES, KeyGate
 from serving.security.headers import SecurityHeaders
 from serving.security.keys import ApiKey, key_ring
 from serving.security.limits import BodyLimit, ConcurrencyLimit, RateLimit
 from serving.settings import ServiceSettings
+from serving.telemetry import Telemetry
+from serving.telemetry.collector import StateCollector
+from serving.telemetry.middleware import RequestTelemetry
 from serving.visits import Visits, bundle_cut
 
 _DESCRIPTION = """
@@ -47,10 +50,13 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
             FeedbackLog.open, settings.feedback_address, default=settings.feedback_path
         )
         state.visits = Visits(state.feedback, _online_store(settings), cut_at=lambda: _live_cut(state.live))
+        state.telemetry.metrics.registry.register(
+            StateCollector(state.live, state.archive, state.feedback, state.visits)
+        )
         await run_in_threadpool(state.live.start)
         await run_in_threadpool(state.visits.start)
         yield
-        for part in (state.live.stop, state.visits.stop, state.feedback.close):
+        for part in (state.live.stop, state.visits.stop, state.feedback.close, state.telemetry.stop):
             await run_in_threadpool(part)
 
     app = FastAPI(
@@ -64,10 +70,12 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.live = _live_bundle(settings)
     app.state.archive = Archive(settings.releases_folder)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
+    app.state.telemetry = Telemetry.to(settings.otel_endpoint)
     _guard(app, settings)
     problems.install(app)
     for routes in (recommendations, rank, explain, interactions, analytics, model, health):
         app.include_router(routes.router)
+    app.include_router(metrics.router_of(public=settings.public_metrics))
     return app
 
 
@@ -88,7 +96,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
     app.add_middleware(ConcurrencyLimit, at_once=settings.max_concurrent)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RateLimit, per_second=settings.rate_per_second, burst=settings.rate_burst)
-    app.add_middleware(KeyGate, find=find, open_paths=PROBES | (PAGES if settings.public_docs else frozenset()))
+    app.add_middleware(KeyGate, find=find, open_paths=_open_paths(settings))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -99,7 +107,13 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             max_age=3600,
         )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestTelemetry, telemetry=app.state.telemetry)
     app.add_middleware(RequestIds)
+
+
+def _open_paths(settings: ServiceSettings) -> frozenset[str]:
+    pages = PAGES if settings.public_docs else frozenset()
+    return PROBES | pages | (frozenset({METRICS}) if settings.public_metrics else frozenset())
 
 
 def _online_store(settings: ServiceSettings) -> OnlineStore:

@@ -1,5 +1,6 @@
 """Bundles of earlier releases, opened when somebody asks about an answer they gave."""
 
+from collections import Counter
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +14,8 @@ class Archive:
         self._releases = releases
         self._lock = Lock()
         self._opened: Bundle | None = None
+        self.lookups = Counter({"live": 0, "kept": 0, "opened": 0, "gone": 0})
+        """What was asked for since this process began, by where it was found."""
 
     def bundle(self, version: str, *, live: Bundle) -> Bundle | None:
         """The bundle of a version; None when its release is no longer kept.
@@ -21,9 +24,13 @@ class Archive:
             BundleError: it is kept but damaged.
         """
         if version == live.version:
+            self.lookups["live"] += 1
             return live
         with self._lock:
-            if self._opened is None or self._opened.version != version:
-                folder = self._releases / version
-                self._opened = open_bundle(folder) if folder.is_dir() else None
+            if self._opened is not None and self._opened.version == version:
+                self.lookups["kept"] += 1
+                return self._opened
+            folder = self._releases / version
+            self._opened = open_bundle(folder) if folder.is_dir() else None
+            self.lookups["opened" if self._opened else "gone"] += 1
             return self._opened

@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query, Request
 from ml.runtime.requests import MAX_LIMIT
 from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle, LiveRelease
+from serving.telemetry import Telemetry
 from serving.visits import Visits
 
 ItemId = Annotated[str, Path(min_length=1, max_length=256, description="The shop's own id.", examples=["85123A"])]
@@ -34,7 +35,13 @@ async def visits(request: Request) -> Visits:
     return known
 
 
+async def telemetry(request: Request) -> Telemetry:
+    told: Telemetry = request.app.state.telemetry
+    return told
+
+
 Live = Annotated[LiveBundle, Depends(live_bundle)]
 Release = Annotated[LiveRelease, Depends(live_release)]
 Feedback = Annotated[FeedbackLog, Depends(feedback_log)]
 VisitsOf = Annotated[Visits, Depends(visits)]
+TelemetryOf = Annotated[Telemetry, Depends(telemetry)]

@@ -11,8 +11,9 @@ from ml.runtime.recommend import recommend
 from ml.runtime.requests import Request
 from ml.runtime.trace import RequestTrace
 from serving.caller import Caller
-from serving.dependencies import Release, VisitsOf
+from serving.dependencies import Release, TelemetryOf, VisitsOf
 from serving.live_bundle import LiveRelease
+from serving.telemetry import Stopwatch, Telemetry
 from serving.visits import Visits
 
 
@@ -22,26 +23,31 @@ class ListMaker:
 
     release: LiveRelease
     visits: Visits
+    telemetry: Telemetry
     after: BackgroundTasks
 
     def made(self, request: Request, caller: Caller) -> RankedList:
         """A list of what the bundle knows and of what the caller did since. It is written down after it went out."""
         bundle = self.release.bundle
+        watch = Stopwatch()
         visit = self.visits.of(caller, bundle)
-        answer = recommend(bundle, request, state=visit.state, now=caller.asked_at, seed=randbits(63))
+        watch.over("visit")
+        answer = recommend(bundle, request, state=visit.state, now=caller.asked_at, seed=randbits(63), over=watch.over)
         answer = replace(answer, degraded=(*answer.degraded, *visit.degraded))
+        self.after.add_task(self.telemetry.listed, answer, watch)
         self.after.add_task(
             self.visits.shown,
             caller,
             answer,
             surface=request.surface,
+            stages_ms=watch.milliseconds,
             trace=lambda: RequestTrace.of(answer, bundle).model_dump(mode="json"),
         )
         return answer
 
 
-async def list_maker(release: Release, visits: VisitsOf, after: BackgroundTasks) -> ListMaker:
-    return ListMaker(release, visits, after)
+async def list_maker(release: Release, visits: VisitsOf, telemetry: TelemetryOf, after: BackgroundTasks) -> ListMaker:
+    return ListMaker(release, visits, telemetry, after)
 
 
 Lists = Annotated[ListMaker, Depends(list_maker)]

@@ -57,6 +57,7 @@ class LiveBundle:
         self._poll_seconds = poll_seconds
         self._release: LiveRelease | None = None
         self._refusal: Refusal | None = None
+        self._swaps = self._refusals = 0
         self._stamp: tuple[int, int] | None = None
         self._next_try = 0.0
         self._stopping = Event()
@@ -77,6 +78,21 @@ class LiveBundle:
     def refusal(self) -> Refusal | None:
         """Set while an older release, or none, answers instead of the one that should be live."""
         return self._refusal
+
+    @property
+    def swaps(self) -> int:
+        """Bundles put in place since this process began, the first one included."""
+        return self._swaps
+
+    @property
+    def refusals(self) -> int:
+        """Attempts to open a release that failed since this process began."""
+        return self._refusals
+
+    @property
+    def is_pinned(self) -> bool:
+        """One version answers whatever the pointer says."""
+        return self._pin is not None
 
     @property
     def mirror(self) -> MirrorState | None:
@@ -110,8 +126,11 @@ class LiveBundle:
             opened = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
             self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
+            self._refusals += 1
             logger.warning("Release refused: %s", self._refusal.reason)
             return
+        if self._release is None or opened.bundle is not self._release.bundle:
+            self._swaps += 1
         # In this order: whoever sees the new release must not be told any more that it was refused.
         self._refusal, self._next_try = None, float("inf")
         self._release = opened

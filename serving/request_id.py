@@ -1,6 +1,7 @@
 """Every request has an id: the caller's own if it is a sane one, else ours. It is in every answer and every log line."""
 
 import re
+from contextvars import ContextVar
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -10,6 +11,12 @@ HEADER = "X-Request-Id"
 SANE = "[A-Za-z0-9_.-]{1,64}"
 """What an id may look like: nothing that could forge a line of a log."""
 _SANE = re.compile(SANE)
+_CURRENT: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def current_request_id() -> str | None:
+    """Of the request this task or thread works on; None outside of one."""
+    return _CURRENT.get()
 
 
 class RequestIds:
@@ -26,6 +33,7 @@ class RequestIds:
         # Whatever a caller sends ends up in logs: only what cannot forge a line there is kept.
         request_id = offered if _SANE.fullmatch(offered) else uuid4().hex[:16]
         scope.setdefault("state", {})["request_id"] = request_id
+        _CURRENT.set(request_id)  # never taken back: each request has a task, and so a context, of its own
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +17,16 @@ class Environment(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    """How a line of the log looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class ServiceSettings(BaseSettings):
@@ -70,6 +80,21 @@ class ServiceSettings(BaseSettings):
         description="Web pages that may call from a browser, a JSON list of origins; empty: none.",
     )
     public_docs: bool = Field(default=True, description="Whether `/docs` and `/openapi.json` need no key.")
+    public_metrics: bool = Field(
+        default=False,
+        description="Whether `/metrics` needs no key; for a port that only Prometheus reaches.",
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="`json`: one object a line; `text`: for a terminal."
+    )
+    log_level: LogLevel = Field(
+        default="info", description="Lines below it are left out; `debug` has one for every request."
+    )
+    otel_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Base address of an OpenTelemetry collector, `http://collector:4318`; unset sends no traces. Needs the extra `otel`.",
+    )
     service_host: str = Field(default="127.0.0.1", description="Address to listen on.")
     service_port: int = Field(default=8000, ge=1, le=65_535, description="Port to listen on.")
 

@@ -69,6 +69,11 @@ class Visits:
         self._thread.join()
         self._store.close()
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether lists know of every event since the bundle's cut."""
+        return self._is_filled
+
     def of(self, caller: Caller, bundle: Bundle) -> KnownVisit:
         """The bundle's record of a caller, with what happened since. Without the store: the bundle's record alone, and so marked."""
         known = bundle.users.of(caller.known_as)
@@ -91,7 +96,13 @@ class Visits:
         return ()
 
     async def shown(
-        self, caller: Caller, answer: RankedList, *, surface: str, trace: Callable[[], Mapping[str, Any]] = dict
+        self,
+        caller: Caller,
+        answer: RankedList,
+        *,
+        surface: str,
+        stages_ms: Mapping[str, float],
+        trace: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """Write a list down and remember its items as shown. Called after the list has gone out, and never fails for want of a database.
 
@@ -109,6 +120,7 @@ class Visits:
                 user_id=caller.known_as,
                 session_id=caller.session,
                 trace=trace,
+                stages_ms=stages_ms,
             )
         )
         subjects = _subjects(caller)

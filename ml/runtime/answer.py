@@ -68,3 +68,5 @@ class RankedList:
     """Stages that were skipped, by name."""
     removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of a rank request: the caller's items that are not shown, each with the rules that forbid it."""
+    kept_out: Mapping[str, int] = field(default_factory=dict)
+    """How many items of the catalogue each rule kept out of this answer, beside what the shop shows nobody."""

@@ -20,12 +20,19 @@ from ml.runtime.places import Spread, placed
 from ml.runtime.rank import blended, together_first
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest, Request
 from ml.runtime.rules import boosts
+from ml.runtime.stages import Over, untimed
 from ml.runtime.state import OnlineState
 from ml.runtime.users import KnownUser
 
 
 def recommend(
-    bundle: Bundle, request: Request, *, state: OnlineState | None = None, now: datetime, seed: int | None = None
+    bundle: Bundle,
+    request: Request,
+    *,
+    state: OnlineState | None = None,
+    now: datetime,
+    seed: int | None = None,
+    over: Over = untimed,
 ) -> RankedList:
     """A list for one request. The same arguments give the same list.
 
@@ -33,6 +40,7 @@ def recommend(
         state: what is known of the user or session; the bundle's own record of the user when None.
         now: the instant of the request, with a time zone.
         seed: of exploration, where the bundle's settings have a share for it; without one nothing is left to chance.
+        over: is told of each stage when it is over.
 
     Raises:
         UnknownItemError: the page of an item outside the catalogue.
@@ -42,7 +50,9 @@ def recommend(
         raise ContractError(f"`now` must carry a time zone. Received: {now.isoformat()}. Use datetime.now(UTC).")
     if state is None:
         state = OnlineState.of_record(bundle, bundle.users.of(request.user_id))
-    return worked_out(bundle, Inputs(request, state, now, seed)).answer()
+    answer = worked_out(bundle, Inputs(request, state, now, seed), over=over).answer()
+    over("answer")
+    return answer
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,7 @@ class Workings:
             made_from=self.inputs,
             degraded=self.scored.degraded,
             removed=self._removed(),
+            kept_out={rule: len(rows) for rule, rows in self.allowed.forbidden.items()},
         )
 
     def candidate(self, row: int) -> int | None:
@@ -141,7 +152,7 @@ class Workings:
         return {item_id: rules for item_id, rules in reasons.items() if rules}
 
 
-def worked_out(bundle: Bundle, inputs: Inputs) -> Workings:
+def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed) -> Workings:
     """Every step to an answer.
 
     Raises:
@@ -154,7 +165,9 @@ def worked_out(bundle: Bundle, inputs: Inputs) -> Workings:
             "Build it with `state_of` of the bundle that answers."
         )
     allowed = allowed_items(bundle.items, settings.rules, request, inputs.state, now=inputs.now)
-    scored = _scored(bundle, inputs, allowed.mask)
+    over("filters")
+    scored = _scored(bundle, inputs, allowed.mask, over)
+    over("ranking")
     factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at)
     scores = scored.boosted(factors)
     listed = allowed.listed
@@ -169,43 +182,44 @@ def worked_out(bundle: Bundle, inputs: Inputs) -> Workings:
         fits = Spread.of(bundle.items, settings.rules).may_replace(planned, pool)
         exploration = explored(fits, settings=chance, seed=inputs.seed)
     shown = exploration.applied(planned, pool)
+    over("placement")
     return Workings(bundle, inputs, allowed, scored, factors, scores, ranked, planned, shown, exploration)
 
 
-def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_]) -> Scored:
+def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Over) -> Scored:
     match inputs.request:
         case HomeRequest():
-            return _personal(bundle, inputs, allowed, named=NO_ROWS)
+            return _personal(bundle, inputs, allowed, named=NO_ROWS, over=over)
         case RankRequest(item_ids=item_ids):
-            return _personal(bundle, inputs, allowed, named=bundle.items.rows_of(item_ids))
+            return _personal(bundle, inputs, allowed, named=bundle.items.rows_of(item_ids), over=over)
         case ProductRequest(item_id=item_id):
-            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed)
+            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed, over)
             return Scored(candidates, blended(candidates))
         case BoughtTogetherRequest(item_id=item_id):
-            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed)
+            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed, over)
             return Scored(candidates, together_first(candidates))
         case CartRequest(item_ids=item_ids):
             in_cart = bundle.items.rows_of(item_ids)
             if not len(in_cart):
                 return Scored.nothing()
-            candidates = _related(bundle, in_cart, allowed)
+            candidates = _related(bundle, in_cart, allowed, over)
             return Scored(candidates, blended(candidates))
 
 
-def _personal(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], *, named: Rows) -> Scored:
+def _personal(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], *, named: Rows, over: Over) -> Scored:
     """What one user's history says; the ranker has the last word where there is one."""
     history = inputs.history(bundle.items)
     if not len(history):
         return Scored.nothing()
     user = bundle.users.of(inputs.request.user_id)
-    candidates, features = ranking_inputs(bundle, user, history, at=inputs.at, allowed=allowed, named=named)
+    candidates, features = ranking_inputs(bundle, user, history, at=inputs.at, allowed=allowed, named=named, over=over)
     if bundle.ranker is None:
         return Scored(candidates, blended(candidates), personalised=True, degraded=("ranker",))
     return Scored(candidates, bundle.ranker.scores(features), features, personalised=True)
 
 
-def _related(bundle: Bundle, item_rows: Rows, allowed: NDArray[np.bool_]) -> Candidates:
-    return related_candidates(
+def _related(bundle: Bundle, item_rows: Rows, allowed: NDArray[np.bool_], over: Over) -> Candidates:
+    candidates = related_candidates(
         item_rows,
         tables=bundle.sources,
         index=bundle.index,
@@ -213,6 +227,8 @@ def _related(bundle: Bundle, item_rows: Rows, allowed: NDArray[np.bool_]) -> Can
         allowed=allowed,
         settings=bundle.settings.candidates,
     )
+    over("candidates")
+    return candidates
 
 
 def ranking_inputs(
@@ -223,6 +239,7 @@ def ranking_inputs(
     at: int,
     allowed: NDArray[np.bool_] | None = None,
     named: Rows = NO_ROWS,
+    over: Over = untimed,
 ) -> tuple[Candidates, Floats]:
     """Candidates of one user and their features: what the ranker sees, in training as in an answer.
 
@@ -233,6 +250,7 @@ def ranking_inputs(
     tower_ids = bundle.tower_user_ids[user.row] if user.row >= 0 else np.zeros_like(bundle.no_user_ids)
     inputs = bundle.encoder.query(tower_ids, history, item_indexes=bundle.tower_item_indexes, at=at)
     query = bundle.towers.query(inputs)[0]
+    over("query")
     candidates = home_candidates(
         history,
         query,
@@ -244,6 +262,7 @@ def ranking_inputs(
         settings=bundle.settings.candidates,
         named=named,
     )
+    over("candidates")
     features = features_of(
         candidates,
         history=history,
@@ -252,4 +271,5 @@ def ranking_inputs(
         heads=bundle.towers.rate(query, bundle.vectors[candidates.rows]),
         at=at,
     )
+    over("features")
     return candidates, features

@@ -18,7 +18,7 @@ from serving.feedback.engine import POOL_SIZE, engine_of
 from serving.feedback.migrate import check, migrate
 from serving.feedback.records import Interaction, ShownList
 from serving.feedback.schema import interactions, requests
-from serving.feedback.writer import GroupWriter
+from serving.feedback.writer import Backlog, GroupWriter
 
 PAGE = 5_000
 READERS = POOL_SIZE - 1
@@ -70,6 +70,11 @@ class FeedbackLog:
     def dropped_lists(self) -> int:
         """Lists that were shown and not written down, since this process began."""
         return self._writer.dropped_lists
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits, and how often the database refused."""
+        return self._writer.backlog
 
     def add(self, events: Sequence[Interaction]) -> Future[list[bool]]:
         """Write events down; see `GroupWriter.submit`."""

@@ -38,6 +38,18 @@ class _Submission:
     done: Future[list[bool]]
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """What waits to be written, and how often the database refused since this process began."""
+
+    events: int
+    lists: int
+    oldest_list_us: int | None
+    """When the list was shown that waits longest."""
+    failed_event_commits: int
+    failed_list_commits: int
+
+
 class GroupWriter:
     """Commits events in groups: one sync of the disk for all that wait. Lists go behind them, and may be dropped; events may not."""
 
@@ -50,6 +62,7 @@ class GroupWriter:
         self._lists_not_before = 0.0
         self._closing = False
         self._dropped = 0
+        self._failed_event_commits = self._failed_list_commits = 0
         self._thread = Thread(target=self._run, name="feedback-writer", daemon=True)
         self._thread.start()
 
@@ -57,6 +70,18 @@ class GroupWriter:
     def dropped_lists(self) -> int:
         """Lists that were shown and not written down, since this process began."""
         return self._dropped
+
+    @property
+    def backlog(self) -> Backlog:
+        with self._changed:
+            oldest = next(iter(self._lists.values()), None)
+            return Backlog(
+                events=self._num_waiting,
+                lists=len(self._lists),
+                oldest_list_us=oldest.shown_at_us if oldest else None,
+                failed_event_commits=self._failed_event_commits,
+                failed_list_commits=self._failed_list_commits,
+            )
 
     def submit(self, events: Sequence[Interaction]) -> Future[list[bool]]:
         """Write events down.
@@ -139,6 +164,7 @@ class GroupWriter:
                 for submission in group:
                     self._commit_events([submission])
                 return
+            self._failed_event_commits += 1
             logger.warning("Events not written: %s", error)
             refusal = FeedbackError(
                 "The feedback log must take events. Received: its database refuses them. Nothing was recorded; send them again."
@@ -171,6 +197,7 @@ class GroupWriter:
             with self._engine.begin() as connection:
                 _insert_lists(connection, lists)
         except OperationalError as error:
+            self._failed_list_commits += 1
             if not self._closing:
                 logger.warning("Lists not written yet: %s", error)
                 self._lists_not_before = monotonic() + PAUSE_SECONDS
@@ -181,6 +208,7 @@ class GroupWriter:
                 for shown in lists:
                     self._commit_lists([shown])
                 return
+            self._failed_list_commits += 1
             logger.exception("A list was not written.")
             self._drop(1, "it is refused")
         with self._changed:

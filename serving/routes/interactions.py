@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from ml.contract.errors import FeedbackError
 from ml.features.pseudonym import pseudonym
 from serving.caller import session_pseudonym
-from serving.dependencies import Feedback, VisitsOf
+from serving.dependencies import Feedback, TelemetryOf, VisitsOf
 from serving.feedback import FeedbackLog, Interaction
 from serving.feedback.records import microseconds
 from serving.feedback_schemas import (
@@ -44,7 +45,9 @@ router = APIRouter(prefix="/api/v1", tags=["feedback"], dependencies=[WRITE], re
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
-async def interactions(body: Interactions, request: Request, log: Feedback, visits: VisitsOf) -> InteractionReceipt:
+async def interactions(
+    body: Interactions, request: Request, log: Feedback, visits: VisitsOf, telemetry: TelemetryOf
+) -> InteractionReceipt:
     """One interaction, or up to a thousand of them. After a 200, what it calls accepted survives a crash, and the same user's next list knows of it.
 
     The same `event_id` again is a `duplicate` and changes nothing: whatever was not answered can be sent again.
@@ -55,10 +58,12 @@ async def interactions(body: Interactions, request: Request, log: Feedback, visi
     degraded: tuple[str, ...] = ()
     are_new: Iterator[bool] = iter(())
     if events:
-        are_new = iter(await _committed(log, events))
+        with telemetry.metrics.commit_seconds.time():
+            are_new = iter(await _committed(log, events))
         # Duplicates too: the first time they came, the process may have died between the log and the store.
         degraded = await run_in_threadpool(visits.happened, events)
     verdicts = tuple(_verdict(row, are_new) for row in rows)
+    telemetry.metrics.received(Counter(verdict.status for verdict in verdicts))
     return InteractionReceipt.of(verdicts, degraded=degraded, request_id=request.state.request_id)
 
 

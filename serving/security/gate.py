@@ -10,6 +10,7 @@ from serving.problems import problem
 from serving.security.keys import ApiKey
 
 PROBES = frozenset({"/healthz", "/readyz"})
+METRICS = "/metrics"
 PAGES = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 _REMEDY = (
     "Send `Authorization: Bearer <key>`. In development the key is in the file development_api_key of AISLE_HOME; "

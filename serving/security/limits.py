@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.problems import problem
-from serving.security.gate import PROBES
+from serving.security.gate import METRICS, PROBES
 
 SECONDS_TO_SEND_A_BODY = 10.0
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -61,7 +61,10 @@ class RateLimit:
 
 
 class ConcurrencyLimit:
-    """At most so many requests at once; one more is refused at once, so that those inside stay fast. Probes always pass."""
+    """At most so many requests at once; one more is refused at once, so that those inside stay fast.
+
+    Probes always pass, and so do the metrics: they are wanted most when there is too much to do.
+    """
 
     def __init__(self, app: ASGIApp, *, at_once: int) -> None:
         self._app = app
@@ -69,7 +72,7 @@ class ConcurrencyLimit:
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES or scope["path"] == METRICS:
             await self._app(scope, receive, send)
             return
         if self._inside >= self._at_once:

@@ -2,47 +2,29 @@
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy" / "dagster"
+from tests.deploy.manifests import DEPLOY, built, containers, documents
+
+ROOT = DEPLOY.parent
+FOLDER = DEPLOY / "dagster"
 MANIFESTS = sorted((FOLDER / "kubernetes").glob("*.yaml"))
 
 
-@cache
-def documents() -> list[dict[str, Any]]:
-    return [document for path in MANIFESTS for document in yaml.safe_load_all(path.read_text())]
-
-
-def model_of(document: dict[str, Any]) -> type:
-    import kubernetes.client
-
-    prefix = {"rbac.authorization.k8s.io/v1": "V1", "apps/v1": "V1", "v1": "V1"}[document["apiVersion"]]
-    return getattr(kubernetes.client, prefix + document["kind"])
-
-
-@pytest.mark.parametrize("document", documents(), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}")
+@pytest.mark.parametrize("document", documents("dagster"), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}")
 def test_every_manifest_is_what_the_api_declares(document: dict[str, Any]) -> None:
-    """Every field is one the client's generated models have, at every depth; unknown ones and wrong kinds raise."""
-    from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
-
-    built = k8s_model_from_dict(model_of(document), k8s_snake_case_dict(model_of(document), document))
-    assert built.metadata.name == document["metadata"]["name"]
+    assert built(document).metadata.name == document["metadata"]["name"]
 
 
 def test_a_misspelt_field_is_refused() -> None:
-    from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict
-
-    [code] = [d for d in documents() if d["kind"] == "Deployment" and d["metadata"]["name"] == "aisle-code"]
+    [code] = [d for d in documents("dagster") if d["kind"] == "Deployment" and d["metadata"]["name"] == "aisle-code"]
     broken = json.loads(json.dumps(code))
     broken["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
     with pytest.raises(Exception, match=r"(?i)image_?pull_?police"):
-        k8s_model_from_dict(model_of(broken), k8s_snake_case_dict(model_of(broken), broken))
+        built(broken)
 
 
 def test_kustomization_lists_every_manifest_and_every_file_it_names_is_there() -> None:
@@ -53,17 +35,17 @@ def test_kustomization_lists_every_manifest_and_every_file_it_names_is_there() -
 
 
 def test_no_file_holds_a_secret_and_what_is_secret_comes_by_reference() -> None:
-    assert [document["kind"] for document in documents() if document["kind"] == "Secret"] == []
-    [environment] = [document["data"] for document in documents() if document["kind"] == "ConfigMap"]
+    assert [document["kind"] for document in documents("dagster") if document["kind"] == "Secret"] == []
+    [environment] = [document["data"] for document in documents("dagster") if document["kind"] == "ConfigMap"]
     assert not [name for name in environment if re.search("PASSWORD|KEY|TOKEN|SECRET", name)]
-    for container in containers():
+    for container in containers("dagster"):
         assert {"secretRef": {"name": "aisle"}} in container["envFrom"]
         assert {"configMapRef": {"name": "aisle-environment"}} in container["envFrom"]
 
 
 def test_every_variable_dagster_yaml_reads_is_given_to_the_pods() -> None:
     asked = set(re.findall(r"\{env: (\w+)\}", (FOLDER / "dagster.yaml").read_text()))
-    [environment] = [document["data"] for document in documents() if document["kind"] == "ConfigMap"]
+    [environment] = [document["data"] for document in documents("dagster") if document["kind"] == "ConfigMap"]
     secret = set(re.findall(r"--from-literal=(\w+)=", (ROOT / "docs" / "bigquery.md").read_text()))
     assert asked - set(environment) == {"DAGSTER_PG_PASSWORD"}
     assert secret == {"DAGSTER_PG_PASSWORD", "AISLE_PSEUDONYM_KEY", "AISLE_MLFLOW_TRACKING_URI"}
@@ -72,16 +54,16 @@ def test_every_variable_dagster_yaml_reads_is_given_to_the_pods() -> None:
 def test_the_pods_are_told_nothing_the_platform_does_not_know() -> None:
     from orchestration.settings import PlatformSettings
 
-    [environment] = [document["data"] for document in documents() if document["kind"] == "ConfigMap"]
+    [environment] = [document["data"] for document in documents("dagster") if document["kind"] == "ConfigMap"]
     told = {name.removeprefix("AISLE_").lower() for name in environment if name.startswith("AISLE_")}
     known = set(PlatformSettings.model_fields)
     assert told - known == set()
 
 
 def test_nothing_runs_as_root_or_may_gain_rights() -> None:
-    pods = [d["spec"]["template"]["spec"] for d in documents() if d["kind"] == "Deployment"]
+    pods = [d["spec"]["template"]["spec"] for d in documents("dagster") if d["kind"] == "Deployment"]
     assert all(pod["securityContext"]["runAsNonRoot"] for pod in pods)
-    assert all(not container["securityContext"]["allowPrivilegeEscalation"] for container in containers())
+    assert all(not container["securityContext"]["allowPrivilegeEscalation"] for container in containers("dagster"))
     dockerfile = (FOLDER / "Dockerfile").read_text()
     assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001:10001"]
     assert dockerfile.count("--require-hashes") == 2
@@ -90,11 +72,6 @@ def test_nothing_runs_as_root_or_may_gain_rights() -> None:
 def test_what_the_image_copies_is_in_the_repository() -> None:
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (FOLDER / "Dockerfile").read_text(), re.MULTILINE)
     assert [name for line in copied for name in line.split() if not (ROOT / name).exists()] == []
-
-
-def containers() -> list[dict[str, Any]]:
-    pods = [d["spec"]["template"]["spec"] for d in documents() if d["kind"] == "Deployment"]
-    return [container for pod in pods for container in pod["containers"]]
 
 
 def test_the_example_of_a_mapping_is_one_that_reads_bigquery_in_place() -> None:
@@ -112,11 +89,13 @@ def test_runs_get_the_image_of_the_code_location() -> None:
     source = replacement["source"]
     assert looked_up(source, source["fieldPath"]) == "aisle-platform"
     assert [looked_up(target["select"], path) for path in target["fieldPaths"]] == ["aisle-platform"]
-    assert {container["image"] for container in containers()} == {"aisle-platform"}
+    assert {container["image"] for container in containers("dagster")} == {"aisle-platform"}
 
 
 def looked_up(select: dict[str, str], path: str) -> Any:
-    [value] = [d for d in documents() if (d["kind"], d["metadata"]["name"]) == (select["kind"], select["name"])]
+    [value] = [
+        d for d in documents("dagster") if (d["kind"], d["metadata"]["name"]) == (select["kind"], select["name"])
+    ]
     for part in path.split("."):
         if found := re.fullmatch(r"\[(\w+)=(\w+)\]", part):
             [value] = [each for each in value if each[found[1]] == found[2]]

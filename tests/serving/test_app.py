@@ -32,6 +32,7 @@ EXPECTED_FAILURES = {
     ("get", "/api/v1/analytics/recommendations/performance"): {"422", "503"} | GUARDED,
     ("get", "/api/v1/analytics/conversion-funnel"): {"422", "503"} | GUARDED,
     ("get", "/api/v1/model"): {"503"} | GUARDED,
+    ("get", "/metrics"): GUARDED,
     ("get", "/healthz"): set(),
     ("get", "/readyz"): {"503"},
 }

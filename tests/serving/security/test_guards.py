@@ -25,6 +25,7 @@ SCOPES = {
     ("GET", "/api/v1/analytics/recommendations/performance"): Scope.ADMIN,
     ("GET", "/api/v1/analytics/conversion-funnel"): Scope.ADMIN,
     ("GET", "/api/v1/model"): Scope.READ,
+    ("GET", "/metrics"): Scope.READ,
 }
 """What each route asks of a key. A new route belongs here, which is when somebody thinks about who may call it."""
 

@@ -1,0 +1,33 @@
+"""Figures for Prometheus."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from serving.problems import GUARDED
+from serving.security import READ
+from serving.security.gate import METRICS
+from serving.telemetry import Telemetry
+
+_FIGURES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
+}
+
+
+def router_of(*, public: bool) -> APIRouter:
+    """Behind a key unless it is said otherwise: the figures tell a shop's traffic and releases to whoever can read them."""
+    router = (
+        APIRouter(tags=["probes"]) if public else APIRouter(tags=["probes"], dependencies=[READ], responses=GUARDED)
+    )
+    router.add_api_route(
+        METRICS, metrics, response_class=Response, responses=_FIGURES, summary="Figures of this process"
+    )
+    return router
+
+
+async def metrics(request: Request) -> Response:
+    """Counters, histograms and gauges of this process, in Prometheus' text format. docs/operations.md says what each means."""
+    telemetry: Telemetry = request.app.state.telemetry
+    return Response(generate_latest(telemetry.metrics.registry), media_type=CONTENT_TYPE_LATEST)
