@@ -51,6 +51,9 @@ serve: ## Answer requests from the live release, and nothing else
 bench: ## Measure what the README claims; AISLE_DATA_DIR names the folder of online_retail.csv.gz
 	$(SETUP) dev
 	$(BIN)/python -m benchmarks.simulator
+	$(BIN)/python -m benchmarks.warehouse_to_tensorflow
+	$(BIN)/aisle demo
+	$(BIN)/python -m benchmarks.live_session .aisle
 	@if [ -z "$(AISLE_DATA_DIR)" ]; then \
 		echo "Online Retail is left out. Set AISLE_DATA_DIR to the folder that holds online_retail.csv.gz."; \
 	else \

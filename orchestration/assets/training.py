@@ -142,7 +142,7 @@ def read_training_data(warehouse: Warehouse, exports: ExportArea) -> TrainingDat
         events=EventShards.write(exported, exports.scratch / "event_shards"),
         items=items,
         users=users,
-        item_features=warehouse.query("select * from marts.feat_items").cast(FEAT_ITEMS),
-        user_features=warehouse.query("select * from marts.feat_users").cast(FEAT_USERS),
+        item_features=warehouse.query("select * from marts.feat_items order by cut_at, item_id").cast(FEAT_ITEMS),
+        user_features=warehouse.query("select * from marts.feat_users order by cut_at, user_id").cast(FEAT_USERS),
         cut_at=cut_at,
     )

@@ -33,7 +33,9 @@ def land(warehouse: DuckDBWarehouse, *, price_factor: float) -> None:
     past = interactions(days=28)
     live = interactions(days=7, start=END_OF_TRAINING, seed=2, price_factor=price_factor)
     with warehouse.connect() as connection:
-        connection.register("events", filled(pa.concat_tables([past, live]), FCT_INTERACTIONS))
+        events = pa.concat_tables([past, live])
+        landed = events.append_column("landed_on", events["occurred_at"].cast(pa.date32(), safe=False))
+        connection.register("events", filled(landed, FCT_INTERACTIONS))
         connection.register("catalogue", filled(items(), DIM_ITEMS))
         for statement in (
             "create schema marts",
