@@ -62,6 +62,10 @@ class PlatformSettings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9._-]+$",
         description="Cloud Storage bucket of artifacts, releases and reports; its name without gs://.",
     )
+    feedback_url: SecretStr | None = Field(
+        default=None,
+        description="Database of the service's log, `postgresql://...`; `feedback.db` in the home when absent.",
+    )
     mlflow_tracking_uri: str | None = Field(
         default=None, min_length=1, description="MLflow server or database; SQLite in the home when absent."
     )

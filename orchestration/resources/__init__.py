@@ -2,6 +2,8 @@
 
 from typing import Any, assert_never
 
+import dagster as dg
+
 from ml.experiments.recipe import Recipe
 from orchestration.calendar import calendar_of
 from orchestration.checks.expectations import Expectations
@@ -79,4 +81,6 @@ def _source(settings: PlatformSettings) -> SourceResource:
         shop_seed=settings.shop_seed,
         opened_on=calendar_of(settings, now=utc_now()).first_day.isoformat(),
         drift_from=settings.drift_from.isoformat() if settings.drift_from else None,
+        # By name where it may hold a password: what a resource is configured with stands in the UI.
+        feedback=dg.EnvVar("AISLE_FEEDBACK_URL") if settings.feedback_url else f"sqlite:///{settings.home}/feedback.db",
     )

@@ -14,6 +14,8 @@ from ml.contract.errors import MappingError
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.sources.arrival import Arrival, Days, arrival_of
 from orchestration.sources.derived import DERIVED, derived_items_sql, derived_users_sql
+from orchestration.sources.feedback import FeedbackRows
+from orchestration.sources.landing import DailyTable
 from orchestration.sources.mapping import InteractionsTable, ItemsTable, SourceTable, UsersTable
 from orchestration.sources.mapping import Mapping as MappingFile
 from orchestration.sources.raw_tables import (
@@ -40,9 +42,11 @@ class DeclaredTables(RawTables):
 
     mapping: MappingFile
     warehouse: BigQueryWarehouse
+    logged: FeedbackRows | None = None
+    """What the service wrote down: landed in tables of its own, and part of the views."""
 
     @classmethod
-    def read(cls, mapping: Path, warehouse: BigQueryWarehouse) -> Self:
+    def read(cls, mapping: Path, warehouse: BigQueryWarehouse, logged: FeedbackRows | None = None) -> Self:
         """The tables a mapping file names.
 
         Raises:
@@ -54,27 +58,37 @@ class DeclaredTables(RawTables):
                 f"AISLE_SOURCE=bigquery reads tables in place. Received: {mapping}, which names files. Name tables by `table`, or "
                 "set AISLE_SOURCE=files."
             )
-        return cls(read, warehouse)
+        return cls(read, warehouse, logged)
 
     def interactions(self, start: date, end: date) -> RawDays:
         mapped = self.mapping.interactions
         table = self._find(mapped, mapped.columns, RAW_INTERACTIONS)
         arrival = self._arrival(table)
         view = _select(table, _shaped(_interaction_columns(table, mapped), RAW_INTERACTIONS), arrival)
+        if self.logged:
+            table_of_log = DailyTable(self.warehouse, "logged_interactions", RAW_INTERACTIONS, kind="event_type")
+            table_of_log.replace(self.logged.interactions(start, end), start=start, end=end)
+            view += _and_all_of(table_of_log)
         self.warehouse.declare_view(SCHEMA, "interactions", view)
         return self._days("interactions", "event_type", table, arrival.warning, start=start, end=end)
 
     def impressions(self, start: date, end: date) -> RawDays:
         mapped = self.mapping.impressions
+        logged = ""
+        if self.logged:
+            table_of_log = DailyTable(self.warehouse, "logged_impressions", RAW_IMPRESSIONS, kind="surface")
+            table_of_log.replace(self.logged.impressions(start, end), start=start, end=end)
+            logged = _and_all_of(table_of_log)
         if mapped is None:
-            self.warehouse.declare_view(SCHEMA, "impressions", _nothing(RAW_IMPRESSIONS))
-            return RawDays({}, table_rows=0, start=start, end=end, source="bigquery, no table of impressions")
+            self.warehouse.declare_view(SCHEMA, "impressions", _nothing(RAW_IMPRESSIONS) + logged)
+            kinds = rows_by_kind(self.warehouse, "impressions", "surface", start=start, end=end)
+            return RawDays(kinds, table_rows=None, start=start, end=end, source="bigquery, no table of impressions")
         table = self._find(mapped, mapped.columns, RAW_IMPRESSIONS)
         arrival = arrival_of(
             table, self._mapped_days, landed_on=mapped.landed_on, instants=[mapped.columns["shown_at"]]
         )
         view = _select(table, _shaped(_typed(table, mapped.columns, RAW_IMPRESSIONS), RAW_IMPRESSIONS), arrival)
-        self.warehouse.declare_view(SCHEMA, "impressions", view)
+        self.warehouse.declare_view(SCHEMA, "impressions", view + logged)
         return self._days("impressions", "surface", table, arrival.warning, start=start, end=end)
 
     def items(self) -> RawSnapshot:
@@ -209,6 +223,12 @@ def _select(table: UserTable, columns: Columns, arrival: Arrival | None = None) 
     return " union all ".join(
         f"select {listed}, {branch.day} as {PARTITION} {source} where {branch.rows}" for branch in arrival.branches
     )
+
+
+def _and_all_of(table: DailyTable) -> str:
+    """The end of a view that shows the rows of a table of ours too."""
+    columns = ", ".join(f"`{column}`" for column in table.schema.names)
+    return f" union all select {columns} from `{SCHEMA}.{table.name}`"
 
 
 def _nothing(schema: pa.Schema) -> str:

@@ -6,13 +6,16 @@ The tables are those of `serving/feedback/schema.py`; nothing of the service is 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self
 
 import pyarrow as pa
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS
 from ml.features.pseudonym import MARK
+from orchestration.sources.source import Source
 
 ROWS = 100_000
 
@@ -20,7 +23,7 @@ ROWS = 100_000
 INTERACTIONS = """
     select
         user_id, item_id, event_type, occurred_at_us as occurred_at, event_id, quantity, price, order_id, session_id, request_id,
-        received_at_us as received_at, id as source_row
+        received_at_us as received_at, case when user_id is null then 'anonymous' end as excluded_because, id as source_row
     from interactions where received_at_us >= :start_us and received_at_us < :end_us order by id
 """
 IMPRESSIONS = """
@@ -31,9 +34,16 @@ IMPRESSIONS = """
 
 @dataclass(frozen=True)
 class FeedbackRows:
-    """The log behind a SQLAlchemy URL."""
+    """The log behind a SQLAlchemy URL. Visits without a user are out of scope, as `anonymous`: training is about people who come back."""
 
     url: str
+
+    @classmethod
+    def of(cls, url: str) -> Self | None:
+        """None where the log is a file that no service has begun yet."""
+        database = make_url(url).database
+        is_file = make_url(url).get_backend_name() == "sqlite"
+        return None if is_file and not Path(database or "").exists() else cls(url)
 
     def interactions(self, start: date, end: date) -> Iterator[pa.Table]:
         """Events received in [start, end], as `RAW_INTERACTIONS`. Their day is that of `received_at`; user ids carry the mark of a pseudonym."""
@@ -52,6 +62,35 @@ class FeedbackRows:
                     yield _table([dict(row) for row in page], schema, arrived=arrived)
         finally:
             engine.dispose()
+
+
+@dataclass(frozen=True)
+class WithFeedback:
+    """A source, and what the service wrote down on the same days."""
+
+    source: Source
+    logged: FeedbackRows
+
+    def first_day(self) -> date:
+        return self.source.first_day()
+
+    def last_day(self) -> date:
+        return self.source.last_day()
+
+    def interactions(self, start: date, end: date) -> Iterator[pa.Table]:
+        return chain(self.source.interactions(start, end), self.logged.interactions(start, end))
+
+    def impressions(self, start: date, end: date) -> Iterator[pa.Table]:
+        return chain(self.source.impressions(start, end), self.logged.impressions(start, end))
+
+    def items(self) -> pa.Table:
+        return self.source.items()
+
+    def users(self) -> pa.Table:
+        return self.source.users()
+
+    def describe(self) -> str:
+        return f"{self.source.describe()}, and the service's log"
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema, *, arrived: str) -> pa.Table:

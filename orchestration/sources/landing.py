@@ -30,12 +30,12 @@ class LandedTables(RawTables):
     warehouse: Warehouse
 
     def interactions(self, start: date, end: date) -> RawDays:
-        table = _DailyTable(self.warehouse, "interactions", RAW_INTERACTIONS, kind="event_type")
+        table = DailyTable(self.warehouse, "interactions", RAW_INTERACTIONS, kind="event_type")
         table.replace(self.source.interactions(start, end), start=start, end=end)
         return table.landed(self.source, start=start, end=end)
 
     def impressions(self, start: date, end: date) -> RawDays:
-        table = _DailyTable(self.warehouse, "impressions", RAW_IMPRESSIONS, kind="surface")
+        table = DailyTable(self.warehouse, "impressions", RAW_IMPRESSIONS, kind="surface")
         table.replace(self.source.impressions(start, end), start=start, end=end)
         return table.landed(self.source, start=start, end=end)
 
@@ -60,7 +60,7 @@ def land_everything(source: Source, warehouse: Warehouse) -> None:
 
 
 @dataclass(frozen=True)
-class _DailyTable:
+class DailyTable:
     """A raw table whose partitions are the days of `landed_on`."""
 
     warehouse: Warehouse

@@ -11,6 +11,7 @@ from ml.contract.errors import ContractError
 from ml.simulator import ShopSettings
 from ml.simulator.settings import ShopSize
 from orchestration.sources.demo import DemoSource
+from orchestration.sources.feedback import FeedbackRows, WithFeedback
 from orchestration.sources.files import FilesSource
 from orchestration.sources.source import Source
 
@@ -29,6 +30,7 @@ class SourceResource(dg.ConfigurableResource[None]):
     shop_seed: int = Field(default=7, description="Of `demo`.")
     opened_on: str | None = Field(default=None, description="First day of the demo shop.")
     drift_from: str | None = Field(default=None, description="Day from which the demo shop drifts.")
+    feedback: str | None = Field(default=None, description="SQLAlchemy URL of the service's log; none where null.")
 
     def tables(self, warehouse: "Warehouse", *, until: date) -> "RawTables":
         """The shop's raw tables as they were known at the end of the day `until`.
@@ -42,15 +44,17 @@ class SourceResource(dg.ConfigurableResource[None]):
         from orchestration.sources.declared import DeclaredTables
         from orchestration.sources.landing import LandedTables
 
+        logged = FeedbackRows.of(self.feedback) if self.feedback else None
         match self.name:
             case "demo" | "files":
-                return LandedTables(self.open(until=until), warehouse)
+                source = self.open(until=until)
+                return LandedTables(WithFeedback(source, logged) if logged else source, warehouse)
             case "bigquery":
                 if not isinstance(warehouse, BigQueryWarehouse):
                     raise ContractError(
                         f"Tables are declared in place in BigQuery. Received: {type(warehouse).__name__}. Set AISLE_PLATFORM=gcp."
                     )
-                return DeclaredTables.read(Path(_needed("mapping", self.mapping)), warehouse)
+                return DeclaredTables.read(Path(_needed("mapping", self.mapping)), warehouse, logged)
             case unknown:
                 assert_never(unknown)
 

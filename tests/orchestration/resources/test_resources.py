@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from ml.contract.errors import PlatformError
@@ -75,3 +76,11 @@ def test_missing_clients_are_said_at_the_start(monkeypatch: pytest.MonkeyPatch):
 def test_a_module_of_an_absent_package_is_not_there():
     assert not google._is_there("no_such_package.at_all")
     assert google._is_there("google.cloud.bigquery")
+
+
+def test_the_address_of_the_log_is_configured_by_name_because_the_ui_shows_configuration(tmp_path: Path):
+    of_file = resources_for(PlatformSettings(home=tmp_path))["source"]
+    assert of_file.feedback == f"sqlite:///{tmp_path}/feedback.db"
+    of_server = resources_for(PlatformSettings(home=tmp_path, feedback_url="postgresql://aisle:secret@db/feedback"))
+    assert "secret" not in repr(of_server["source"])
+    assert of_server["source"].feedback == dg.EnvVar("AISLE_FEEDBACK_URL")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from ml.contract.errors import ContractError, MappingError
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.declared import DeclaredTables
+from orchestration.sources.feedback import FeedbackRows
 from orchestration.sources.files import FilesSource
 from orchestration.sources.resource import SourceResource
+from serving.feedback import FeedbackLog
+from serving.feedback.records import microseconds
 from tests.local_gcp import LocalGcp
 from tests.orchestration.sources.conftest import SalesFolder
+from tests.serving.feedback.rows import event
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 4)
 SALES = """
@@ -62,6 +66,22 @@ class Shop:
         self, name: str = "interactions", *, order_by: str = "landed_on, item_id, user_id nulls first"
     ) -> pa.Table:
         return self.warehouse.query(f"select * from raw.{name} order by {order_by}")
+
+
+def test_what_the_service_wrote_down_is_part_of_the_views(shop: "Shop", tmp_path: Path) -> None:
+    shop.has(SALES)
+    log = FeedbackLog.open(None, default=tmp_path / "feedback.db")
+    log.add([event("e1", user_id="0" * 32, at_us=microseconds(datetime(2026, 1, 2, 9, tzinfo=UTC)))]).result(10)
+    log.close()
+    logged = FeedbackRows(f"sqlite:///{tmp_path / 'feedback.db'}")
+    tables = DeclaredTables.read(shop.mapping, shop.warehouse, logged)
+    tables.interactions(FIRST, LAST)
+    landed = tables.interactions(FIRST, LAST)  # again: it is replaced, not added
+    own = DeclaredTables.read(shop.mapping, shop.warehouse)
+    assert landed.rows == own.interactions(FIRST, LAST).rows + 1
+    tables.interactions(FIRST, LAST)
+    assert shop.rows()["user_id"].to_pylist().count("pseudonym:" + "0" * 32) == 1
+    assert tables.impressions(FIRST, LAST).rows == 0
 
 
 @pytest.fixture
