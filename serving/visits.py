@@ -162,7 +162,8 @@ class Visits:
         if filled is None or filled > needed:
             self._lacks(needed)
             filled = needed
-        since, num_lacks = self._lacks_since, self._num_lacks
+        with self._changed:  # both at one instant: an event missed in between would count as looked after
+            since, num_lacks = self._lacks_since, self._num_lacks
         if since is not None:
             for events in self._log.events_known_since(since):
                 self._store.append(events)
