@@ -73,11 +73,12 @@ def dev(_chosen: argparse.Namespace, terminal: Terminal) -> int:
 
     settings, ports = PlatformSettings(), Ports()
     remember(settings, now=utc_now())
-    for name, address in ports.addresses().items():
-        terminal.say(f"{name:<8} {address}")
+    started = programs(settings, ports)
+    for program in started:
+        terminal.say(f"{program.name:<8} {ports.addresses()[program.name]}")
     terminal.say(f"{'API key':<8} in {settings.home / DEVELOPMENT_API_KEY}, made when the service starts")
     terminal.say("Ctrl-C stops all of them.\n")
-    return supervise(programs(settings, ports), say=terminal.say)
+    return supervise(started, say=terminal.say)
 
 
 def releases(_chosen: argparse.Namespace, terminal: Terminal) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from ml.contract.errors import FeedbackError, OnlineStoreError
+from ml.contract.errors import OnlineStoreError
 from ml.runtime.answer import RankedList
 from ml.runtime.bundle import Bundle
 from ml.runtime.state import OnlineState, state_of
@@ -145,8 +145,8 @@ class Visits:
         while not self._stopping:
             try:
                 self._fill()
-            except (FeedbackError, OnlineStoreError) as error:
-                logger.warning("Visits are not up to date: %s", error)
+            except Exception as error:  # noqa: BLE001 - a thread that died of one strange row would leave lists stale for good
+                logger.warning("Visits are not up to date: %s", str(error) or repr(error))
             with self._changed:
                 self._looked = True
                 self._changed.notify_all()
@@ -162,7 +162,8 @@ class Visits:
         if filled is None or filled > needed:
             self._lacks(needed)
             filled = needed
-        since, num_lacks = self._lacks_since, self._num_lacks
+        with self._changed:  # both at one instant: an event missed in between would count as looked after
+            since, num_lacks = self._lacks_since, self._num_lacks
         if since is not None:
             for events in self._log.events_known_since(since):
                 self._store.append(events)

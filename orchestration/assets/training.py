@@ -29,7 +29,8 @@ MARTS = [
 ]
 
 
-@dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS)
+# In the pool: its queries must see one state of the marts, row numbers of one being positions in another.
+@dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS, pool="warehouse")
 def training_examples(warehouse: Warehouse, exports: ExportArea) -> dg.Output[TrainingData]:
     """The marts as they were at T, frozen: what every later station of this run sees, and all it sees.
 

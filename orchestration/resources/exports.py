@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
@@ -17,17 +18,19 @@ class ExportArea(dg.ConfigurableResource[None]):
     scratch_folder: str = Field(description="Folder of this machine; nothing in it outlives the next run.")
 
     def fetch(self, warehouse: Warehouse, sql: str, *, name: str) -> list[Path]:
-        """The answer as Parquet files of this machine. Neither place keeps what it held under this name."""
-        store, folder = store_at(self.uri).under(name), self.scratch / name
-        for left in store.list():
-            store.delete(left.name)
+        """The answer as Parquet files of this machine. The folder here holds nothing else of this name; the place there keeps nothing."""
+        # A place of its own: another run may export under the same name at the same time.
+        store, folder = store_at(self.uri).under(f"{name}/{uuid4().hex}"), self.scratch / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        warehouse.export(sql, store.uri)
-        files = [(part.name, folder / part.name) for part in store.list()]
-        for part, path in files:
-            store.download(part, path)
-            store.delete(part)
+        try:
+            warehouse.export(sql, store.uri)
+            files = [(part.name, folder / part.name) for part in store.list()]
+            for part, path in files:
+                store.download(part, path)
+        finally:
+            for left in store.list():
+                store.delete(left.name)
         return [path for _, path in files]
 
     @property

@@ -55,7 +55,9 @@ class FeedbackRows:
 
     def _rows(self, sql: str, schema: pa.Schema, start: date, end: date, *, arrived: str) -> Iterator[pa.Table]:
         window = {"start_us": _midnight_us(start), "end_us": _midnight_us(end + timedelta(days=1))}
-        engine = create_engine(self.url)
+        url = make_url(self.url)
+        # The service's driver, whatever else is installed.
+        engine = create_engine(url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url)
         try:
             with engine.connect().execution_options(stream_results=True) as connection:
                 for page in connection.execute(text(sql), window).mappings().partitions(ROWS):

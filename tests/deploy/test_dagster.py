@@ -1,6 +1,7 @@
 """The production instance: its history in a real PostgreSQL, its logs in a bucket, its runs as Kubernetes jobs."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,14 @@ def test_memory_is_requested_as_much_as_it_is_limited() -> None:
     assert resources["requests"]["memory"] == resources["limits"]["memory"] == "4Gi"
     assert resources["requests"]["cpu"] == "0.5"
     assert "cpu" not in resources["limits"]
+
+
+def test_what_the_image_copies_is_there_and_nothing_else_is_sent_to_the_build() -> None:
+    """A home's tables and keys lie in the same folder as the code."""
+    root = FOLDER.parents[1]
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (FOLDER / "Dockerfile").read_text(), re.MULTILINE)
+    copied = sorted(name for line in lines for name in line.split())
+    sent = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+    assert [name for name in copied if not (root / name).exists()] == []
+    assert copied == sorted(line[1:] for line in sent if line.startswith("!"))
+    assert "*" in sent
