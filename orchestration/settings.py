@@ -69,7 +69,6 @@ class PlatformSettings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         default=None, min_length=1, description="MLflow server or database; SQLite in the home when absent."
     )
-
     tf_config: str | None = Field(
         default=None, validation_alias="TF_CONFIG", description="TensorFlow's own: the processes that train together."
     )
@@ -118,11 +117,6 @@ class PlatformSettings(BaseSettings):
     def artifacts_path(self) -> Path:
         """Trained things, one folder per asset key."""
         return self.home / "artifacts"
-
-    @property
-    def releases_path(self) -> Path:
-        """Published bundles and the pointer to the live one."""
-        return self.home / "releases"
 
     @property
     def reports_path(self) -> Path:

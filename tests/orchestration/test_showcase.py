@@ -19,7 +19,7 @@ def test_the_demo_asks_with_the_homes_key_and_leaves_no_trace_in_its_log(
     monkeypatch.setenv("AISLE_HOME", str(tmp_path))
     monkeypatch.setenv("AISLE_ENVIRONMENT", "production")  # what is real here is not touched by what is only shown
     settings = PlatformSettings()
-    publish(written_bundle.path, releases=settings.releases_path, now=datetime(2026, 3, 3, tzinfo=UTC))
+    publish(written_bundle.path, releases=settings.home / "releases", now=datetime(2026, 3, 3, tzinfo=UTC))
     with running_service(settings) as service:
         answer = service.ask("/api/v1/recommendations/homepage?limit=3")
         assert len(answer["recommendations"]) == 3
