@@ -39,15 +39,6 @@ def markdown_page(summary: Summary) -> str:
     return _rendered("report.md.j2", summary, {})
 
 
-def write_pages(summary: Summary, folder: Path) -> tuple[Path, Path]:
-    """Writes `report.html` and `report.md`; where they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    html, markdown = folder / "report.html", folder / "report.md"
-    html.write_text(html_page(summary), encoding="utf-8")
-    markdown.write_text(markdown_page(summary), encoding="utf-8")
-    return html, markdown
-
-
 def slice_lines(summary: Summary, metric: str) -> list[SliceLine]:
     """Every slice, empty ones included: a slice nobody is in is a finding too."""
     lines = []
