@@ -1,11 +1,22 @@
-"""The tiny demo shop in a warehouse."""
+"""A whole source in a warehouse, the tiny demo shop above all."""
 
 from pathlib import Path
 
+from orchestration.resources.warehouse import Warehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
-from orchestration.sources.landing import land_everything
+from orchestration.sources.landing import LandedTables
+from orchestration.sources.source import Source
 from tests.demo_shop import AS_OF, tiny_settings
+
+
+def land_everything(source: Source, warehouse: Warehouse) -> None:
+    """All four raw tables over all days of the source."""
+    tables = LandedTables(source, warehouse)
+    for landed in (tables.interactions, tables.impressions):
+        landed(source.first_day(), source.last_day())
+    tables.items()
+    tables.users()
 
 
 def land_tiny_shop(home: Path) -> DuckDBWarehouse:

@@ -50,15 +50,6 @@ class LandedTables(RawTables):
         return RawSnapshot(len(rows), digest_of(rows), self.source.describe())
 
 
-def land_everything(source: Source, warehouse: Warehouse) -> None:
-    """All four raw tables over all days of the source."""
-    tables = LandedTables(source, warehouse)
-    for landed in (tables.interactions, tables.impressions):
-        landed(source.first_day(), source.last_day())
-    tables.items()
-    tables.users()
-
-
 @dataclass(frozen=True)
 class DailyTable:
     """A raw table whose partitions are the days of `landed_on`."""

@@ -8,7 +8,7 @@ import pytest
 
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.files import FilesSource
-from orchestration.sources.landing import land_everything
+from tests.landed_shop import land_everything
 from tests.shared_data import shared_data
 
 

@@ -12,7 +12,8 @@ import pytest
 from ml.contract.errors import MappingError
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.files import FilesSource
-from orchestration.sources.landing import LandedTables, land_everything
+from orchestration.sources.landing import LandedTables
+from tests.landed_shop import land_everything
 from tests.orchestration.sources.conftest import SALES, SalesFolder
 
 
