@@ -26,13 +26,14 @@ def test_what_the_image_copies_is_there_and_is_sent_to_the_build():
     assert "*" in IGNORED
 
 
-@pytest.mark.parametrize("requirements", ["serve", "serve-gcp"])
+@pytest.mark.parametrize("requirements", ["serve", "production"])
 def test_what_the_image_installs_is_locked_and_holds_nothing_of_training(requirements):
     assert f"requirements/{requirements}.txt" in copied()
     locked = (ROOT / "requirements" / f"{requirements}.txt").read_text()
     names = re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==", locked, re.MULTILINE)
     assert {"fastapi", "uvicorn", "onnxruntime", "prometheus-client"} <= set(names)
     assert [name for name in names if name in HEAVY] == []
+    assert ("opentelemetry-sdk" in names) == ("google-cloud-storage" in names) == (requirements == "production")
     assert locked.count("--hash=sha256:") >= len(names)
     assert DOCKERFILE.count("--require-hashes") == 2
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from logging.config import dictConfig
 from time import perf_counter
 from typing import get_args
 from urllib.error import HTTPError, URLError
@@ -32,7 +31,7 @@ from serving.feedback.engine import engine_of
 from serving.release_mirror import MirrorState
 from serving.settings import LogFormat, ServiceSettings
 from serving.telemetry import Stopwatch, Telemetry
-from serving.telemetry.logs import JsonLines, TextLines, log_config, redacted
+from serving.telemetry.logs import JsonLines, TextLines, redacted
 from tests import world
 from tests.serving.conftest import TestClient, wait_until
 
@@ -381,19 +380,19 @@ def test_an_error_of_the_log_does_not_quote_what_people_did(tmp_path):
 
 
 @pytest.mark.parametrize("form", list(LogFormat))
-def test_uvicorns_lines_have_the_same_form(form, capsys):
-    names = ("", "uvicorn", "uvicorn.error", "uvicorn.access")
-    before = {name: (logging.getLogger(name).handlers[:], logging.getLogger(name).level, logging.getLogger(name).propagate) for name in names}  # fmt: skip
-    try:
-        dictConfig(log_config(form, "info"))
-        logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
-        logging.getLogger("uvicorn.access").info('"GET %s?user_id=alice"', HOME)
-    finally:
-        for name, (handlers, level, propagate) in before.items():
-            logger = logging.getLogger(name)
-            logger.handlers, logger.propagate = handlers, propagate
-            logger.setLevel(level)
-    [line] = capsys.readouterr().err.splitlines()
+def test_uvicorns_lines_have_the_same_form(form, repository):
+    lines = f"""
+import logging, logging.config
+from serving.settings import LogFormat
+from serving.telemetry.logs import log_config
+logging.config.dictConfig(log_config(LogFormat({form.value!r}), "info"))
+logging.getLogger("uvicorn.error").info("Started server process [%d]", 7)
+logging.getLogger("uvicorn.access").info('"GET %s?user_id=alice"', "/")
+"""  # in a process of its own: `dictConfig` closes every handler there is, and what some of them write to
+    process = subprocess.run(
+        [sys.executable, "-c", lines], cwd=repository, check=True, stderr=subprocess.PIPE, text=True
+    )
+    [line] = process.stderr.splitlines()
     assert "Started server process [7]" in (json.loads(line)["message"] if form is LogFormat.JSON else line)
 
 
