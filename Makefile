@@ -21,7 +21,7 @@ demo: ## Raw events of a demo shop to personalised lists over HTTP; the second t
 
 test: ## Run the tests
 	$(SETUP) dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: ## Lint, formatting, types and import arrows
 	$(SETUP) dev
