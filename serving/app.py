@@ -17,7 +17,18 @@ from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
 from serving.release_mirror import ReleaseMirror
 from serving.request_id import HEADER, RequestIds
-from serving.routes import analytics, console, explain, health, inspection, interactions, metrics, model, rank, recommendations
+from serving.routes import (
+    analytics,
+    console,
+    explain,
+    health,
+    inspection,
+    interactions,
+    metrics,
+    model,
+    rank,
+    recommendations,
+)
 from serving.security.gate import CONSOLE, METRICS, PAGES, PROBES, KeyGate
 from serving.security.headers import SecurityHeaders
 from serving.security.keys import ApiKey, key_ring

@@ -94,9 +94,7 @@ class PastEvents(_Said):
     total: int = Field(description="All that is known, the events left out here included.", examples=[43])
     live: int = Field(description="Those of them that are newer than the release.", examples=[2])
     bundle_version: str = Field(examples=["2026-03-02-0a1b2c3d4e5f"])
-    degraded: tuple[str, ...] = Field(
-        description="`online_state` when newer events may be missing.", examples=[[]]
-    )
+    degraded: tuple[str, ...] = Field(description="`online_state` when newer events may be missing.", examples=[[]])
 
 
 class KeptRelease(_Said):
@@ -109,7 +107,9 @@ class KeptRelease(_Said):
     size_bytes: int | None = Field(
         description="On disk. While a second release is open it takes about as much memory.", examples=[31457280]
     )
-    problem: str | None = Field(description="Why it cannot be opened; null when its manifest is whole.", examples=[None])
+    problem: str | None = Field(
+        description="Why it cannot be opened; null when its manifest is whole.", examples=[None]
+    )
 
     @classmethod
     def of(cls, manifest: Manifest, *, live: str) -> Self:

@@ -138,18 +138,24 @@ function showNothing(words) {
 }
 
 function showAnswer(took) {
-  const { list } = shown;
-  const number = list.recommendations.length;
+  const number = shown.list.recommendations.length;
   $("status").textContent = `${number} ${number === 1 ? "item" : "items"} in ${took.toFixed(0)} ms`;
+  showFacts();
+  draw();
+  const gone = shown.against?.gone ?? [];
+  said($("gone"), gone.length ? `Gone: ${gone.map((item) => item.name ?? item.product_id).join(" · ")}` : "");
+}
+
+function showFacts() {
+  const { list, other } = shown;
+  const beside = other && moves(other.recommendations, list.recommendations);
   const chips = [
+    beside && h("span", { className: "chip", textContent: `${list.recommendations.length - beside.fresh.length} of ${list.recommendations.length} in both, ${beside.moved.length} at other places` }),
     h("span", { className: "chip", textContent: list.context.personalised ? "personal" : picked.surface.id === "homepage" || picked.surface.id === "rank" ? "popular: nothing is known of this visitor" : "about items" }),
     ...list.degraded.map((stage) => h("span", { className: "chip warn", textContent: `degraded: ${stage}` })),
     ...(list.removed ?? []).map((one) => h("span", { className: "chip warn", textContent: `${one.product_id}: ${one.rules.join(", ")}` })),
   ];
-  $("facts").replaceChildren(...chips, ...legend(sourcesOf(list.recommendations)));
-  draw();
-  const gone = shown.against?.gone ?? [];
-  said($("gone"), gone.length ? `Gone: ${gone.map((item) => item.name ?? item.product_id).join(" · ")}` : "");
+  $("facts").replaceChildren(...chips.filter(Boolean), ...legend(sourcesOf([...list.recommendations, ...(other?.recommendations ?? [])])));
 }
 
 function draw() {
@@ -189,7 +195,7 @@ async function send(item, event_type) {
     const took = performance.now() - acknowledged;
     const { fresh, moved, gone } = shown.against;
     const change = fresh.length + moved.length + gone.length ? `${moved.length} moved, ${fresh.length} new, ${gone.length} gone` : "the same list";
-    $("status").replaceChildren(h("b", { textContent: `${took.toFixed(0)} ms` }), ` from the acknowledged event (${item.name ?? item.product_id} ${DID[event_type]}) to this list: ${change}`);
+    $("status").replaceChildren(h("b", { textContent: `${took.toFixed(0)} ms` }), ` from the acknowledged event to this list: ${change}`);
     await surround();
   }
 }
@@ -215,7 +221,7 @@ function historyOf(past) {
       h("span", { className: "event-item", textContent: event.item.name ?? event.item.product_id, title: event.item.name ?? "" }),
       h("span", { className: "event-when", textContent: `${DID[event.event_type] ?? event.event_type}, ${ago(event.occurred_at)}` })));
   const count = h("p", { className: "faint", textContent: `${past.total} events, ${past.live} since the release${past.total > past.events.length ? `; the newest ${past.events.length}` : ""}` });
-  return [count, ...(late ? [late] : []), h("ol", { className: "events" }, rows)];
+  return [count, ...(late ? [late] : []), h("ol", { className: "events", tabIndex: 0, attrs: { "aria-label": "Events, newest first" } }, rows)];
 }
 
 async function explain() {
@@ -264,15 +270,11 @@ async function compare() {
     $("other-list").replaceChildren(h("li", { className: "nothing", textContent: "No list of this version; the reason stands above." }));
     return;
   }
-  const { fresh, moved } = moves(other.recommendations, list.recommendations);
-  const number = list.recommendations.length;
-  $("other-title").append(h("small", { textContent: ` · ${number - fresh.length} of ${number} shared, ${moved.length} of them elsewhere` }));
+  showFacts();
   draw();
 }
 
 /* ---- what is picked ---- */
-
-const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 function visitorOption({ user_id: user, session_id: session, events, favourite_category: category, last_event_at: last }) {
   const as = user ? { user_id: user } : { session_id: session };
@@ -404,6 +406,7 @@ $("beside").addEventListener("change", () => {
   shown.other = null;
   if (!shown.list) return;
   shown.against = null;
+  showFacts();
   draw();
   compare();
 });

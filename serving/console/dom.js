@@ -9,7 +9,7 @@ export function h(tag, { on = {}, data = {}, attrs = {}, vars = {}, ...props } =
   for (const [name, value] of Object.entries(attrs)) if (value !== null) element.setAttribute(name, value);
   for (const [name, value] of Object.entries(vars)) element.style.setProperty(`--${name}`, value);
   Object.assign(element.dataset, data);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 

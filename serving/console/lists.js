@@ -46,7 +46,7 @@ export function showList(element, items, { sources, against = null, selected = n
   const hasReachable = items.some((item) => item.product_id === reachable);
   element.replaceChildren(
     ...items.map((item, place) =>
-      tile(item, { sources, scale, does, word, isMove, move: against && against.of(item), isSelected: item.product_id === selected, isReachable: hasReachable ? item.product_id === reachable : place === 0 })),
+      tile(item, { sources, scale, does, word, isMove, move: against ? against.of(item) : 0, isSelected: item.product_id === selected, isReachable: hasReachable ? item.product_id === reachable : place === 0 })),
   );
   if (wanted) {
     const again = [...element.children].find((child) => child.dataset.id === wanted.id);

@@ -40,7 +40,7 @@ export function picker({ input, box, load, pick }) {
     if (index >= 0) input.setAttribute("aria-activedescendant", elements[index].id);
     else input.removeAttribute("aria-activedescendant");
   };
-  const show = (groups) => {
+  const show = (groups, text) => {
     options = groups.flatMap((group) => group.options);
     let place = 0;
     box.replaceChildren(
@@ -59,12 +59,12 @@ export function picker({ input, box, load, pick }) {
     );
     box.hidden = false;
     input.setAttribute("aria-expanded", "true");
-    mark(options.length && input.value ? 0 : -1);
+    mark(options.length && text ? 0 : -1);
   };
   const open = async (text) => {
     const mine = (asked += 1);
     const groups = await load(text);
-    if (mine === asked && document.activeElement === input) show(groups);
+    if (mine === asked && document.activeElement === input) show(groups, text);
   };
 
   input.addEventListener("focus", () => {

@@ -135,7 +135,9 @@ def _found(bundle: Bundle, search: str) -> list[int]:
     words = search.strip()
     if words:
         table = bundle.items.table
-        found = [pc.match_substring(table[name], words, ignore_case=True).fill_null(False) for name in ("title", "item_id")]
+        found = [
+            pc.match_substring(table[name], words, ignore_case=True).fill_null(False) for name in ("title", "item_id")
+        ]
         order = order[pc.or_(*found).to_numpy()[order]]
     rows: list[int] = order[:100].tolist()
     return rows

@@ -52,7 +52,9 @@ async def interactions(
     The same `event_id` again is a `duplicate` and changes nothing: whatever was not answered can be sent again.
     """
     now, names = datetime.now(UTC), Pseudonyms.of(request)
-    rows = _rows_of_batch(body, now=now, names=names) if isinstance(body, InteractionBatch) else [_row(body, now, names)]
+    rows = (
+        _rows_of_batch(body, now=now, names=names) if isinstance(body, InteractionBatch) else [_row(body, now, names)]
+    )
     events = [row for row in rows if isinstance(row, Interaction)]
     degraded: tuple[str, ...] = ()
     are_new: Iterator[bool] = iter(())

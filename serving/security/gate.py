@@ -14,7 +14,10 @@ METRICS = "/metrics"
 PAGES = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 CONSOLE = frozenset(
     {"/console"}
-    | {f"/console/{name}" for name in ("console.css", "icon.svg", "api.js", "app.js", "dom.js", "lists.js", "picker.js", "why.js")}
+    | {
+        f"/console/{name}"
+        for name in ("console.css", "icon.svg", "api.js", "app.js", "dom.js", "lists.js", "picker.js", "why.js")
+    }
 )
 _REMEDY = (
     "Send `Authorization: Bearer <key>`. In development the key is in the file development_api_key of AISLE_HOME; "
