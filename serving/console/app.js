@@ -90,6 +90,7 @@ async function ask() {
 async function load({ keep }) {
   const mine = (turn += 1);
   const { surface, visitor, limit } = picked;
+  if (!visitor) return false; // nobody is picked yet; whoever will be is asked for then
   if (surface.items && !picked.items.length) {
     showNothing(surface.items === 1 ? "Choose an item for this surface." : "Choose items for this surface.");
     return false;

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request
 
 from ml.contract.errors import BundleError
 from ml.contract.events import EVENT_TYPES
-from ml.contract.manifest import Manifest
 from ml.features.history import History
 from ml.runtime.bundle import Bundle
 from ml.runtime.compare import answered_by

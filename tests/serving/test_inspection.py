@@ -155,7 +155,8 @@ def test_every_kept_release_is_named_the_live_one_first_and_damage_is_told(both,
     assert "was altered" in releases[2]["problem"]
 
 
-def test_another_release_answers_the_same_question_with_the_same_events(both, client, bundles):
+@pytest.mark.usefixtures("both")
+def test_another_release_answers_the_same_question_with_the_same_events(client, bundles):
     did(client, "i002", "purchase", user_id="u003")
     asked = client.get(HOMEPAGE, params={"user_id": "u003", "limit": 8}).json()
     answer = client.get(COMPARISON, params={"request_id": asked["request_id"], "version": bundles[1].name}).json()
@@ -174,7 +175,8 @@ def test_the_live_release_compared_with_itself_moves_nothing(client, bundles):
     assert answer["recommendations"] == asked["recommendations"]
 
 
-def test_a_comparison_is_not_written_down_and_shown_to_nobody(both, client, bundles):
+@pytest.mark.usefixtures("both")
+def test_a_comparison_is_not_written_down_and_shown_to_nobody(client, bundles):
     asked = client.get(HOMEPAGE, params={"user_id": "u003"}).json()
     answer = client.get(COMPARISON, params={"request_id": asked["request_id"], "version": bundles[1].name})
     assert client.get(f"{EXPLAIN}/{asked['request_id']}").status_code == 200
@@ -214,7 +216,8 @@ def test_a_list_nobody_asked_for_cannot_be_compared(client, bundles):
     assert (answer.status_code, answer.json()["error"]) == (404, "unknown_request")
 
 
-def test_one_release_beside_the_live_one_is_held_open(both, client, bundles):
+@pytest.mark.usefixtures("both")
+def test_one_release_beside_the_live_one_is_held_open(client, bundles):
     asked = client.get(HOMEPAGE).json()
     for _ in range(3):
         client.get(COMPARISON, params={"request_id": asked["request_id"], "version": bundles[1].name})
