@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+
 from ml.contract.errors import ContractError
 from ml.contract.events import EVENT_TYPES
+from ml.features.history import History
 from ml.runtime.answer import RankedList
 from ml.runtime.bundle import Bundle
 from ml.runtime.recommend import recommend
-from ml.runtime.state import Event, OnlineState, state_of
+from ml.runtime.state import Event, state_of
 from ml.runtime.trace import RequestTrace, workings_of
 
 OVERLAP = timedelta(days=1)
@@ -26,18 +29,19 @@ def answered_by(other: Bundle, trace: RequestTrace, *, asked: Bundle) -> RankedL
     """
     if other.manifest is None:
         raise ContractError(f"A comparison needs a bundle with a manifest. Received: {other.version}, made in memory.")
-    since = other.manifest.facts.cut_at - OVERLAP
-    events = _events_of(workings_of(asked, trace).inputs.state, asked, since=since)
+    state = workings_of(asked, trace).inputs.state
+    # What came in after `asked` was cut, however long ago it happened, and what its record may have and `other` has not.
+    since = int((other.manifest.facts.cut_at - OVERLAP).timestamp())
+    newer = state.record.taken(np.flatnonzero(state.record.occurred_at >= since))
     known = other.users.of(trace.request.user_id)
-    state = state_of(other, known, events, trace.asked_at, recently_shown=trace.recently_shown)
-    return recommend(other, trace.request, state=state, now=trace.asked_at)
+    events = _events_of(newer.then(state.live), asked)
+    told = state_of(other, known, events, trace.asked_at, recently_shown=trace.recently_shown)
+    return recommend(other, trace.request, state=told, now=trace.asked_at)
 
 
-def _events_of(state: OnlineState, bundle: Bundle, *, since: datetime) -> list[Event]:
-    history = state.history
+def _events_of(history: History, bundle: Bundle) -> list[Event]:
     columns = (history.item_rows, history.event_codes, history.occurred_at, history.quantity)
-    events = (
+    return [
         Event(bundle.items.vocabulary.id(row), EVENT_TYPES[code], datetime.fromtimestamp(at, UTC), quantity)
         for row, code, at, quantity in zip(*(column.tolist() for column in columns), strict=True)
-    )
-    return [event for event in events if event.occurred_at >= since]
+    ]

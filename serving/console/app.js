@@ -1,7 +1,7 @@
 /* Ties the parts together: what is picked, what is asked, what is shown. */
 
 import { get, getWhenWritten, key, post, Problem } from "./api.js";
-import { $, ago, day, h, hue, randomId, shortName } from "./dom.js";
+import { $, ago, counted, day, h, hue, randomId, shortName } from "./dom.js";
 import { legend, moves, showList, sourcesOf, walkable } from "./lists.js";
 import { picker } from "./picker.js";
 import { whyOf } from "./why.js";
@@ -17,6 +17,7 @@ const DID = { view: "viewed", cart_add: "put into the cart", purchase: "bought",
 
 const picked = { visitor: null, surface: SURFACES[0], items: [], limit: 12, beside: "" };
 const shown = { list: null, against: null, other: null, why: null, selected: null };
+const NAMED = 5; // of the items that went
 let turn = 0; // of the list asked for last: an answer to an older question is not shown
 
 /* ---- the key ---- */
@@ -67,7 +68,7 @@ async function attempt(work, again = null) {
 }
 
 const heading = ({ status }) =>
-  ({ 0: "No answer.", 403: "This key may not do that.", 404: "Not there.", 410: "Gone.", 429: "Too many requests.", 503: "Not ready." })[status] ?? `Error ${status}.`;
+  ({ 0: "No answer.", 403: "This key may not do that.", 404: "Not there.", 410: "Gone.", 429: "Too many requests.", 503: "Not now." })[status] ?? `Error ${status}.`;
 
 /** What only an admin key is told; null from any other, and the rest of the page goes on. */
 async function ifAllowed(work) {
@@ -133,18 +134,19 @@ function showNothing(words) {
   $("facts").replaceChildren();
   said($("gone"), "");
   $("list").replaceChildren(h("li", { className: "nothing", textContent: words }));
+  $("why-title").textContent = "Why";
   $("why-body").replaceChildren(h("p", { className: "faint", textContent: "Pick an item of a list." }));
   $("other").hidden = $("champion-title").hidden = true;
   $("pair").classList.remove("two");
 }
 
 function showAnswer(took) {
-  const number = shown.list.recommendations.length;
-  $("status").textContent = `${number} ${number === 1 ? "item" : "items"} in ${took.toFixed(0)} ms`;
+  $("status").textContent = `${counted(shown.list.recommendations.length, "item")} in ${took.toFixed(0)} ms`;
   showFacts();
   draw();
   const gone = shown.against?.gone ?? [];
-  said($("gone"), gone.length ? `Gone: ${gone.map((item) => item.name ?? item.product_id).join(" · ")}` : "");
+  const names = gone.slice(0, NAMED).map((item) => item.name ?? item.product_id).join(" · ");
+  said($("gone"), gone.length ? h("b", { textContent: "Gone " }) : "", `${names}${gone.length > NAMED ? ` · ${gone.length - NAMED} more` : ""}`);
 }
 
 function showFacts() {
@@ -221,7 +223,7 @@ function historyOf(past) {
       h("i", { className: `did did-${event.event_type}`, title: event.event_type, attrs: { "aria-hidden": "true" } }),
       h("span", { className: "event-item", textContent: event.item.name ?? event.item.product_id, title: event.item.name ?? "" }),
       h("span", { className: "event-when", textContent: `${DID[event.event_type] ?? event.event_type}, ${ago(event.occurred_at)}` })));
-  const count = h("p", { className: "faint", textContent: `${past.total} events, ${past.live} since the release${past.total > past.events.length ? `; the newest ${past.events.length}` : ""}` });
+  const count = h("p", { className: "faint", textContent: `${counted(past.total, "event")}, ${past.live} since the release${past.total > past.events.length ? `; the newest ${past.events.length}` : ""}` });
   return [count, ...(late ? [late] : []), h("ol", { className: "events", tabIndex: 0, attrs: { "aria-label": "Events, newest first" } }, rows)];
 }
 
@@ -241,7 +243,7 @@ function showWhy() {
   const item = shown.list.recommendations.find((one) => one.product_id === shown.selected);
   const why = shown.why?.items.find((one) => one.product_id === shown.selected);
   $("why-title").textContent = item ? `Why ${item.name ?? item.product_id}` : "Why";
-  if (why) $("why-body").replaceChildren(...whyOf(shown.why, why, sourcesOf(shown.list.recommendations)));
+  if (why) $("why-body").replaceChildren(...whyOf(shown.why, why));
   else if (!item) $("why-body").replaceChildren(h("p", { className: "faint", textContent: "Pick an item of the list." }));
 }
 
@@ -249,7 +251,7 @@ async function whyMissing(item) {
   await attempt(async () => {
     const why = await getWhenWritten(`explain/${encodeURIComponent(shown.list.request_id)}`, { product_id: item.product_id });
     $("why-title").textContent = `Why ${item.name ?? item.product_id}`;
-    $("why-body").replaceChildren(...whyOf(why, why.items[0], sourcesOf(shown.list.recommendations)));
+    $("why-body").replaceChildren(...whyOf(why, why.items[0]));
   });
 }
 
@@ -279,7 +281,7 @@ async function compare() {
 
 function visitorOption({ user_id: user, session_id: session, events, favourite_category: category, last_event_at: last }) {
   const as = user ? { user_id: user } : { session_id: session };
-  const detail = [category, `${events} ${events === 1 ? "event" : "events"}`, last && ago(last)].filter(Boolean).join(" · ");
+  const detail = [category, counted(events, "event"), last && ago(last)].filter(Boolean).join(" · ");
   return { label: `${user ? "User" : "Session"} ${shortName(user ?? session)}`, detail, as, hue: hue(category) };
 }
 

@@ -15,6 +15,9 @@ export function h(tag, { on = {}, data = {}, attrs = {}, vars = {}, ...props } =
 
 export const number = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
+/** "1 event", "2 events". */
+export const counted = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+
 /** A hue for a name: the same name has the same colour everywhere. */
 export function hue(name) {
   let hash = 7;

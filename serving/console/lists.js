@@ -28,8 +28,11 @@ export const sourcesOf = (items) => {
   return [...SOURCES.filter((name) => heard.has(name)), ...[...heard].filter((name) => !SOURCES.includes(name)).sort()];
 };
 
+/** A source has one colour on every list. */
+export const colourOf = (source) => `source-${SOURCES.includes(source) ? SOURCES.indexOf(source) : Math.floor(hue(source)) % SOURCES.length}`;
+
 /** What the small columns of each item mean. */
-export const legend = (sources) => sources.map((name, place) => h("span", { className: "legend" }, h("i", { className: `dot source-${place % 7}` }), name));
+export const legend = (sources) => sources.map((name) => h("span", { className: "legend" }, h("i", { className: `dot ${colourOf(name)}` }), name));
 
 /**
  * Shows a list and keeps what has the focus focused.
@@ -69,7 +72,7 @@ function tile(item, { sources, scale, does, move, word, isMove, isSelected, isRe
         h("span", { className: "name", textContent: name, title: name }),
         h("span", { className: "meta" }, h("span", { className: "category", textContent: item.category ?? "no category" }), h("span", { className: "price", textContent: item.price === null ? "" : item.price.toFixed(2) }))),
       h("span", { className: "bars", title: said, attrs: { role: "img", "aria-label": `Proposed by ${said}; score ${number(item.score)}` } },
-        h("span", { className: "columns" }, sources.map((source, place) => h("i", { className: `source-${place % 7}`, vars: { share: item.sources[source] ?? 0 } }))),
+        h("span", { className: "columns" }, sources.map((source) => h("i", { className: colourOf(source), vars: { share: item.sources[source] ?? 0 } }))),
         h("span", { className: "score" }, h("b", { textContent: number(item.score) }), h("i", { className: "bar", vars: { share: 0.04 + 0.96 * share } })))),
     does && h("div", { className: "acts" },
       EVENTS.map(({ type, label, key }) =>

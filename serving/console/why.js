@@ -1,6 +1,7 @@
 /* The why-trace of one item: who proposed it, what the ranker made of it, what the rules did, which release that was. */
 
 import { day, h, number } from "./dom.js";
+import { colourOf } from "./lists.js";
 
 const COUNTED = 6;
 const BY_RULE = {
@@ -10,10 +11,10 @@ const BY_RULE = {
 };
 
 /** @param {{made_by: object, live_events: number, degraded: string[]}} trace @param {object} item one of `trace.items` */
-export function whyOf(trace, item, sources) {
+export function whyOf(trace, item) {
   return [
     h("p", { className: "verdict", textContent: verdict(item) }),
-    stage("1 · Proposed", proposals(item, sources)),
+    stage("1 · Proposed", proposals(item)),
     stage("2 · Ranked", ranking(item)),
     stage("3 · Rules", rules(item)),
     stage("Made by", madeBy(trace)),
@@ -28,12 +29,12 @@ function verdict(item) {
   return `Place ${item.position} with ${number(item.score)}${loudest ? `, proposed loudest by ${loudest.source}` : ""}.`;
 }
 
-function proposals(item, sources) {
+function proposals(item) {
   if (!item.sources.length) return h("p", { className: "faint", textContent: "No source proposed it." });
   return h("ul", { className: "rows" }, [...item.sources].sort((a, b) => b.share - a.share).map((said) =>
     h("li", { className: said.proposed ? "" : "faint", title: said.proposed ? "" : "Knows the item, but did not propose it" },
       h("span", { className: "row-name", textContent: said.source }),
-      h("span", { className: "track" }, h("i", { className: `bar source-${Math.max(0, sources.indexOf(said.source)) % 7}`, vars: { share: said.share } })),
+      h("span", { className: "track" }, h("i", { className: `bar ${colourOf(said.source)}`, vars: { share: said.share } })),
       h("span", { className: "row-value", textContent: number(said.score, said.score >= 100 ? 0 : 3) }))));
 }
 

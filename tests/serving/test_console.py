@@ -120,7 +120,7 @@ class Tab:
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Tab]:
     """At the end of a test the page must have complained of nothing that the test did not take off the list."""
-    context = browser.new_context(viewport={"width": 1360, "height": 900}, reduced_motion="reduce")
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
     page, complaints = context.new_page(), []
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -368,7 +368,7 @@ def test_a_key_that_only_reads_sees_lists_and_is_told_what_it_may_not(site, tab)
 def test_before_the_first_release_it_says_what_to_run_and_goes_on_when_there_is_one(tmp_path, bundles, tab):
     with running(ServiceSettings(home=tmp_path, poll_seconds=0.05)) as site:
         page = tab.opened(site)
-        expect(page.locator("#trouble")).to_contain_text("Not ready. Nothing is released yet.")
+        expect(page.locator("#trouble")).to_contain_text("Not now. Nothing is released yet.")
         publish(bundles[0], releases=tmp_path / "releases", now=NOW)
         expect(page.locator("#trouble")).to_contain_text("make demo")
         deadline = time.monotonic() + 20
