@@ -1,9 +1,11 @@
 /* Ties the parts together: what is picked, what is asked, what is shown. */
 
 import { get, getWhenWritten, key, post, Problem } from "./api.js";
-import { $, ago, counted, day, h, hue, randomId, shortName } from "./dom.js";
+import { $, counted, day, h, randomId } from "./dom.js";
+import { historyOf } from "./history.js";
 import { legend, moves, showList, sourcesOf, walkable } from "./lists.js";
 import { picker } from "./picker.js";
+import { visitorGroups, itemGroups } from "./suggestions.js";
 import { whyOf } from "./why.js";
 
 const SURFACES = [
@@ -13,7 +15,6 @@ const SURFACES = [
   { id: "cart", label: "Cart", items: 20, ask: (visitor, item_ids, limit) => post("recommendations/cart", { ...visitor, item_ids, limit }) },
   { id: "rank", label: "My items", items: 100, ask: (visitor, item_ids, limit) => post("rank", { ...visitor, item_ids, limit }) },
 ];
-const DID = { view: "viewed", cart_add: "put into the cart", purchase: "bought", cart_remove: "taken out of the cart", recommendation_click: "clicked in a list", click: "clicked", wishlist_add: "wished for", favorite: "favoured", return: "returned" };
 
 const picked = { visitor: null, surface: SURFACES[0], items: [], limit: 12, beside: "" };
 const shown = { list: null, against: null, other: null, why: null, selected: null };
@@ -214,19 +215,6 @@ async function showHistory() {
   });
 }
 
-function historyOf(past) {
-  if (!past) return [h("p", { className: "faint", textContent: "What one person did is told to keys with the scope admin only." })];
-  if (!past.events.length) return [h("p", { className: "faint", textContent: "Nothing yet: a cold start. The list is what is popular, until something is done." })];
-  const late = past.degraded.length ? h("p", { className: "chip warn", textContent: "newer events may be missing" }) : null;
-  const rows = past.events.map((event) =>
-    h("li", { className: event.is_live ? "live" : "", vars: { hue: hue(event.item.category) } },
-      h("i", { className: `did did-${event.event_type}`, title: event.event_type, attrs: { "aria-hidden": "true" } }),
-      h("span", { className: "event-item", textContent: event.item.name ?? event.item.product_id, title: event.item.name ?? "" }),
-      h("span", { className: "event-when", textContent: `${DID[event.event_type] ?? event.event_type}, ${ago(event.occurred_at)}` })));
-  const count = h("p", { className: "faint", textContent: `${counted(past.total, "event")}, ${past.live} since the release${past.total > past.events.length ? `; the newest ${past.events.length}` : ""}` });
-  return [count, ...(late ? [late] : []), h("ol", { className: "events", tabIndex: 0, attrs: { "aria-label": "Events, newest first" } }, rows)];
-}
-
 async function explain() {
   const { request_id: request } = shown.list;
   $("why-body").setAttribute("aria-busy", "true");
@@ -248,6 +236,7 @@ function showWhy() {
 }
 
 async function whyMissing(item) {
+  if (!shown.list) return;
   await attempt(async () => {
     const why = await getWhenWritten(`explain/${encodeURIComponent(shown.list.request_id)}`, { product_id: item.product_id });
     $("why-title").textContent = `Why ${item.name ?? item.product_id}`;
@@ -278,47 +267,6 @@ async function compare() {
 }
 
 /* ---- what is picked ---- */
-
-function visitorOption({ user_id: user, session_id: session, events, favourite_category: category, last_event_at: last }) {
-  const as = user ? { user_id: user } : { session_id: session };
-  const detail = [category, counted(events, "event"), last && ago(last)].filter(Boolean).join(" · ");
-  return { label: `${user ? "User" : "Session"} ${shortName(user ?? session)}`, detail, as, hue: hue(category) };
-}
-
-/** Somebody nobody knows: a session of its own, so that what is done here reaches the next list. */
-const stranger = () => {
-  const session_id = `console-${randomId()}`;
-  return { label: "A new visitor", detail: "nothing is known of them", as: { session_id } };
-};
-
-async function visitorGroups(text) {
-  const people = (await quietly(() => get("inspection/visitors", { limit: 12 }))) ?? { recent: [], known: [] };
-  const fits = (option) => !text || `${option.label} ${option.detail}`.toLowerCase().includes(text.toLowerCase());
-  const typed = text ? [{ label: `User ${text}`, as: { user_id: text } }, { label: `Session ${text}`, as: { session_id: text } }] : [];
-  return [
-    { title: "By the shop's own id", options: typed },
-    { title: "Here lately", options: people.recent.map(visitorOption).filter(fits) },
-    { title: "Known to the release", options: people.known.map(visitorOption).filter(fits) },
-    { title: "Nobody", options: text ? [] : [stranger()] },
-  ];
-}
-
-async function itemGroups(text) {
-  const found = await quietly(() => get("inspection/items", { search: text, limit: 12 }));
-  const typed = text ? [{ label: text, detail: "as typed", item: { product_id: text, name: null } }] : [];
-  const options = (found?.items ?? []).map((item) => ({ label: item.name ?? item.product_id, detail: [item.category, item.available ? null : "not available"].filter(Boolean).join(" · "), hue: hue(item.category), item }));
-  return [{ title: text ? "Found" : "Popular", options }, { title: "By id", options: typed }];
-}
-
-/** Suggestions are a help: without them one can still type. */
-async function quietly(work) {
-  try {
-    return await work();
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    return null;
-  }
-}
 
 function pickVisitor(option) {
   picked.visitor = option;

@@ -13,11 +13,8 @@ PROBES = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"
 PAGES = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 CONSOLE = frozenset(
-    {"/console"}
-    | {
-        f"/console/{name}"
-        for name in ("console.css", "icon.svg", "api.js", "app.js", "dom.js", "lists.js", "picker.js", "why.js")
-    }
+    {"/console", "/console/console.css", "/console/icon.svg"}
+    | {f"/console/{name}.js" for name in ("api", "app", "dom", "history", "lists", "picker", "suggestions", "why")}
 )
 _REMEDY = (
     "Send `Authorization: Bearer <key>`. In development the key is in the file development_api_key of AISLE_HOME; "
