@@ -53,4 +53,4 @@ class Archive:
     def _folders(self) -> dict[str, Path]:
         """By version. A version that was asked for is looked up in here and never becomes a path."""
         found = self._releases.iterdir() if self._releases.is_dir() else ()
-        return {folder.name: folder for folder in found if (folder / MANIFEST).is_file()}
+        return {one.name: one for one in found if not one.name.startswith(".") and (one / MANIFEST).is_file()}
