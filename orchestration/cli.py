@@ -74,8 +74,10 @@ def dev(_chosen: argparse.Namespace, terminal: Terminal) -> int:
     settings, ports = PlatformSettings(), Ports()
     remember(settings, now=utc_now())
     started = programs(settings, ports)
-    for program in started:
-        terminal.say(f"{program.name:<8} {ports.addresses()[program.name]}")
+    names = {program.name for program in started} | {"console"}  # a page of the service
+    for name, address in ports.addresses().items():
+        if name in names:
+            terminal.say(f"{name:<8} {address}")
     terminal.say(f"{'API key':<8} in {settings.home / DEVELOPMENT_API_KEY}, made when the service starts")
     terminal.say("Ctrl-C stops all of them.\n")
     return supervise(started, say=terminal.say)

@@ -21,8 +21,14 @@ class Ports(BaseSettings):
     mlflow_port: int = Field(default=5000, ge=1, le=65_535, description="MLflow's user interface.")
 
     def addresses(self) -> dict[str, str]:
-        ports = {"dagster": self.dagster_port, "service": self.service_port, "mlflow": self.mlflow_port}
-        return {name: f"http://127.0.0.1:{port}{'/docs' if name == 'service' else ''}" for name, port in ports.items()}
+        """What to look at in a browser: of the service its console and its description."""
+        service = f"http://127.0.0.1:{self.service_port}"
+        return {
+            "dagster": f"http://127.0.0.1:{self.dagster_port}",
+            "console": f"{service}/console",
+            "service": f"{service}/docs",
+            "mlflow": f"http://127.0.0.1:{self.mlflow_port}",
+        }
 
 
 def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:

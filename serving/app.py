@@ -17,8 +17,19 @@ from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
 from serving.release_mirror import ReleaseMirror
 from serving.request_id import HEADER, RequestIds
-from serving.routes import analytics, explain, health, interactions, metrics, model, rank, recommendations
-from serving.security.gate import METRICS, PAGES, PROBES, KeyGate
+from serving.routes import (
+    analytics,
+    console,
+    explain,
+    health,
+    inspection,
+    interactions,
+    metrics,
+    model,
+    rank,
+    recommendations,
+)
+from serving.security.gate import CONSOLE, METRICS, PAGES, PROBES, KeyGate
 from serving.security.headers import SecurityHeaders
 from serving.security.keys import ApiKey, key_ring
 from serving.security.limits import BodyLimit, ConcurrencyLimit, RateLimit
@@ -73,9 +84,11 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.telemetry = Telemetry.to(settings.otel_endpoint)
     _guard(app, settings)
     problems.install(app)
-    for routes in (recommendations, rank, explain, interactions, analytics, model, health):
+    for routes in (recommendations, rank, explain, interactions, analytics, inspection, model, health):
         app.include_router(routes.router)
     app.include_router(metrics.router_of(public=settings.public_metrics))
+    if settings.console:
+        app.include_router(console.console_router())
     return app
 
 
@@ -113,7 +126,8 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
 
 def _open_paths(settings: ServiceSettings) -> frozenset[str]:
     pages = PAGES if settings.public_docs else frozenset()
-    return PROBES | pages | (frozenset({METRICS}) if settings.public_metrics else frozenset())
+    page = CONSOLE if settings.console else frozenset()
+    return PROBES | pages | page | (frozenset({METRICS}) if settings.public_metrics else frozenset())
 
 
 def _online_store(settings: ServiceSettings) -> OnlineStore:

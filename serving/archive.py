@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Lock
 
+from ml.contract.manifest import MANIFEST, Manifest
 from ml.runtime.bundle import Bundle, open_bundle
 
 
@@ -30,7 +31,26 @@ class Archive:
             if self._opened is not None and self._opened.version == version:
                 self.lookups["kept"] += 1
                 return self._opened
-            folder = self._releases / version
-            self._opened = open_bundle(folder) if folder.is_dir() else None
+            # Let go before the next is opened: two at once would be one too many.
+            self._opened = None
+            folder = self._folders().get(version)
+            self._opened = open_bundle(folder) if folder else None
             self.lookups["opened" if self._opened else "gone"] += 1
             return self._opened
+
+    def versions(self) -> list[str]:
+        """Of every release that is kept here, damaged ones included."""
+        return sorted(self._folders())
+
+    def manifest(self, version: str) -> Manifest:
+        """What a kept release says of itself.
+
+        Raises:
+            BundleError: nothing that can be believed.
+        """
+        return Manifest.read(self._folders()[version])
+
+    def _folders(self) -> dict[str, Path]:
+        """By version. A version that was asked for is looked up in here and never becomes a path."""
+        found = self._releases.iterdir() if self._releases.is_dir() else ()
+        return {one.name: one for one in found if not one.name.startswith(".") and (one / MANIFEST).is_file()}

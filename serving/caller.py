@@ -1,12 +1,16 @@
 """Who asks, and when: read off the request once."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import Depends, Query, Request
 
-from ml.features.pseudonym import pseudonym
+from ml.features.pseudonym import MARK, pseudonym
+from serving.security.keys import ApiKey, Scope
+
+_MARKED = re.compile(f"{MARK}([0-9a-f]{{32}})")
 
 UserId = Annotated[
     str | None,
@@ -48,15 +52,40 @@ def session_pseudonym(session_id: str, key: str) -> str:
     return pseudonym(f"session:{session_id}", key)
 
 
+@dataclass(frozen=True)
+class Pseudonyms:
+    """Under which names the log and a bundle know the people a request names."""
+
+    key: str
+    takes_marked: bool
+    """Whether `pseudonym:<32 hex digits>` is taken as it is: whoever picks people off the log has no other id of them."""
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Only a key with the scope `admin` may name people by their pseudonym; from any other it is an id like every id."""
+        asking: ApiKey = request.state.api_key
+        return cls(request.app.state.pseudonym_key, asking.may(Scope.ADMIN))
+
+    def user(self, user_id: str) -> str:
+        return self._marked(user_id) or pseudonym(user_id, self.key)
+
+    def session(self, session_id: str) -> str:
+        return self._marked(session_id) or session_pseudonym(session_id, self.key)
+
+    def _marked(self, name: str) -> str | None:
+        marked = _MARKED.fullmatch(name) if self.takes_marked else None
+        return marked and marked.group(1)
+
+
 def caller_of(request: Request, user_id: str | None, session_id: str | None) -> Caller:
     """Whom a body or a query names."""
-    key = request.app.state.pseudonym_key
+    names = Pseudonyms.of(request)
     return Caller(
         request_id=request.state.request_id,
         user_id=user_id,
-        known_as=None if user_id is None else pseudonym(user_id, key),
+        known_as=None if user_id is None else names.user(user_id),
         asked_at=datetime.now(UTC),
-        session=None if session_id is None else session_pseudonym(session_id, key),
+        session=None if session_id is None else names.session(session_id),
     )
 
 

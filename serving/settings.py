@@ -79,6 +79,10 @@ class ServiceSettings(BaseSettings):
         default=(),
         description="Web pages that may call from a browser, a JSON list of origins; empty: none.",
     )
+    console: bool = Field(
+        default=True,
+        description="Whether there is a `/console`. The page is open to all; what it asks for needs a key.",
+    )
     public_docs: bool = Field(default=True, description="Whether `/docs` and `/openapi.json` need no key.")
     public_metrics: bool = Field(
         default=False,

@@ -10,6 +10,7 @@ from ml.runtime.trace import RequestTrace
 from serving.archive import Archive
 from serving.dependencies import Feedback, Release
 from serving.explain_schemas import WhyTrace
+from serving.feedback import FeedbackLog
 from serving.problems import GUARDED, MissingError, responses
 from serving.request_id import SANE
 from serving.security import READ
@@ -42,15 +43,7 @@ def why(
 ) -> WhyTrace:
     """The steps to one answer, made again from what was written down of it: who proposed each item and how loudly, what the ranker
     made of it, which rules moved or removed it, and which release, data and run that was."""
-    kept = log.trace_of(request_id)
-    if not kept:
-        raise MissingError(
-            HTTPStatus.NOT_FOUND,
-            "unknown_request",
-            f"Expected the request id of a list this service gave. Received: {request_id!r}.",
-            "Lists are written down within a second; one that was never asked for here has no explanation.",
-        )
-    trace = RequestTrace.model_validate(kept)
+    trace = kept_trace(log, request_id)
     archive: Archive = request.app.state.archive
     bundle = archive.bundle(trace.bundle_version, live=release.bundle)
     if bundle is None:
@@ -62,3 +55,20 @@ def why(
         )
     items = (explain(bundle, trace, product_id),) if product_id else explain_shown(bundle, trace)
     return WhyTrace.of(trace, items, provenance(bundle))
+
+
+def kept_trace(log: FeedbackLog, request_id: str) -> RequestTrace:
+    """What was written down of a list.
+
+    Raises:
+        MissingError: there is no such list.
+    """
+    kept = log.trace_of(request_id)
+    if not kept:
+        raise MissingError(
+            HTTPStatus.NOT_FOUND,
+            "unknown_request",
+            f"Expected the request id of a list this service gave. Received: {request_id!r}.",
+            "Lists are written down within a second; one that was never asked for here has no explanation.",
+        )
+    return RequestTrace.model_validate(kept)

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from ml.contract.errors import FeedbackError
-from ml.features.pseudonym import pseudonym
-from serving.caller import session_pseudonym
+from serving.caller import Pseudonyms
 from serving.dependencies import Feedback, TelemetryOf, VisitsOf
 from serving.feedback import FeedbackLog, Interaction
 from serving.feedback.records import microseconds
@@ -52,8 +51,10 @@ async def interactions(
 
     The same `event_id` again is a `duplicate` and changes nothing: whatever was not answered can be sent again.
     """
-    now, key = datetime.now(UTC), request.app.state.pseudonym_key
-    rows = _rows_of_batch(body, now=now, key=key) if isinstance(body, InteractionBatch) else [_row(body, now, key)]
+    now, names = datetime.now(UTC), Pseudonyms.of(request)
+    rows = (
+        _rows_of_batch(body, now=now, names=names) if isinstance(body, InteractionBatch) else [_row(body, now, names)]
+    )
     events = [row for row in rows if isinstance(row, Interaction)]
     degraded: tuple[str, ...] = ()
     are_new: Iterator[bool] = iter(())
@@ -78,7 +79,7 @@ async def _committed(log: FeedbackLog, events: list[Interaction]) -> list[bool]:
         ) from error
 
 
-def _row(new: NewInteraction, now: datetime, key: str) -> Interaction:
+def _row(new: NewInteraction, now: datetime, names: Pseudonyms) -> Interaction:
     """An interaction as the log holds it.
 
     Raises:
@@ -100,8 +101,8 @@ def _row(new: NewInteraction, now: datetime, key: str) -> Interaction:
         event_type=new.event_type,
         occurred_at_us=microseconds(occurred_at),
         received_at_us=microseconds(now),
-        user_id=None if new.user_id is None else pseudonym(new.user_id, key),
-        session_id=None if new.session_id is None else session_pseudonym(new.session_id, key),
+        user_id=None if new.user_id is None else names.user(new.user_id),
+        session_id=None if new.session_id is None else names.session(new.session_id),
         quantity=new.quantity,
         price=new.price,
         order_id=new.order_id,
@@ -115,12 +116,12 @@ def _id_of_content(row: Interaction) -> str:
     return f"c-{sha256(json.dumps(facts).encode()).hexdigest()[:32]}"
 
 
-def _rows_of_batch(batch: InteractionBatch, *, now: datetime, key: str) -> list[Interaction | str]:
+def _rows_of_batch(batch: InteractionBatch, *, now: datetime, names: Pseudonyms) -> list[Interaction | str]:
     """Each interaction as the log holds it, or why it is rejected."""
     rows: list[Interaction | str] = []
     for fields in batch.interactions:
         try:
-            rows.append(_row(NewInteraction.model_validate(fields), now, key))
+            rows.append(_row(NewInteraction.model_validate(fields), now, names))
         except (ValidationError, RequestValidationError) as error:
             rows.append(" ".join(f"{_place(part['loc'])}: {part['msg']}." for part in error.errors())[:_LONGEST_REASON])
     return rows

@@ -12,6 +12,10 @@ from serving.security.keys import ApiKey
 PROBES = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"
 PAGES = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+CONSOLE = frozenset(
+    {"/console", "/console/console.css", "/console/icon.svg"}
+    | {f"/console/{name}.js" for name in ("api", "app", "dom", "history", "lists", "picker", "suggestions", "why")}
+)
 _REMEDY = (
     "Send `Authorization: Bearer <key>`. In development the key is in the file development_api_key of AISLE_HOME; "
     "in production `python -m serving.security new-key` makes one."

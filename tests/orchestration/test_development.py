@@ -13,6 +13,12 @@ def test_on_one_machine_everything_is_in_the_home(tmp_path: Path) -> None:
     assert f"sqlite:///{tmp_path}/mlflow.db" in mlflow.command
 
 
+def test_one_is_told_where_to_look() -> None:
+    addresses = Ports(service_port=8100, dagster_port=3100).addresses()
+    assert addresses["console"] == "http://127.0.0.1:8100/console"
+    assert addresses["dagster"] == "http://127.0.0.1:3100"
+
+
 def test_on_the_cloud_the_service_follows_the_bucket_and_a_server_elsewhere_keeps_its_pages(tmp_path: Path) -> None:
     settings = PlatformSettings(
         home=tmp_path,

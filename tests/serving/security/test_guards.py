@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from serving.app import create_app
 from serving.security import Needs
-from serving.security.gate import PAGES, PROBES
+from serving.security.gate import CONSOLE, PAGES, PROBES
 from serving.security.keys import ApiKey, KeyFile, Scope
 from serving.settings import ServiceSettings
 from tests.serving.conftest import TestClient
@@ -24,6 +24,11 @@ SCOPES = {
     ("POST", "/api/v1/interactions"): Scope.WRITE,
     ("GET", "/api/v1/analytics/recommendations/performance"): Scope.ADMIN,
     ("GET", "/api/v1/analytics/conversion-funnel"): Scope.ADMIN,
+    ("GET", "/api/v1/inspection/visitors"): Scope.ADMIN,
+    ("GET", "/api/v1/inspection/items"): Scope.ADMIN,
+    ("GET", "/api/v1/inspection/history"): Scope.ADMIN,
+    ("GET", "/api/v1/inspection/releases"): Scope.ADMIN,
+    ("GET", "/api/v1/inspection/comparison"): Scope.ADMIN,
     ("GET", "/api/v1/model"): Scope.READ,
     ("GET", "/metrics"): Scope.READ,
 }
@@ -59,7 +64,7 @@ def test_every_route_has_exactly_one_guard_or_is_named_as_open(app):
     routes = walked(app)
     assert {(method, path) for method, path, _ in routes} >= set(SCOPES)
     for method, path, scopes in routes:
-        if path not in PROBES | PAGES:
+        if path not in PROBES | PAGES | CONSOLE:
             assert scopes == [SCOPES[method, path]], f"{method} {path}"
 
 
