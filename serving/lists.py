@@ -36,7 +36,7 @@ class ListMaker:
         """A list of what the bundle knows and of what the caller did since. It is written down after it went out."""
         bundle = self.release.bundle
         watch = Stopwatch()
-        visit = self.visits.of(caller, bundle, within=self.deadline.left * VISIT_SHARE)
+        visit = self.visits.of(caller, bundle, within=self.deadline.left() * VISIT_SHARE)
         watch.over("visit")
         answer = recommend(
             bundle,

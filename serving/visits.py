@@ -83,7 +83,9 @@ class Visits:
             within: seconds the store may take to answer; its own measure when None.
         """
         known = bundle.users.of(caller.known_as)
-        if within is not None and within < SHORTEST_SECONDS and not self._store.is_local:  # a store that is not asked has not failed
+        if (
+            within is not None and within < SHORTEST_SECONDS and not self._store.is_local
+        ):  # a store that is not asked has not failed
             return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
         try:
             visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)), within=within)

@@ -40,26 +40,21 @@ class Deadline:
     began_at: float
     """By the clock."""
 
-    @property
     def left(self) -> float:
         """Seconds, never below 0."""
-        return max(self.seconds - self._spent, 0.0)
+        return max(self.began_at + self.seconds - self.clock(), 0.0)
 
     def of_candidates(self) -> Omitted:
-        if self._share >= POPULAR_AT:
+        share = self._share_spent()
+        if share >= POPULAR_AT:
             return CANDIDATES
-        return SOME_CANDIDATES if self._share >= FEWER_AT else None
+        return SOME_CANDIDATES if share >= FEWER_AT else None
 
     def of_ranker(self, omitted: Omitted, /) -> bool:
-        return self._share >= (FEWER_AT if omitted is None else UNRANKED_AT)
+        return self._share_spent() >= (FEWER_AT if omitted is None else UNRANKED_AT)
 
-    @property
-    def _spent(self) -> float:
-        return self.clock() - self.began_at
-
-    @property
-    def _share(self) -> float:
-        return self._spent / self.seconds
+    def _share_spent(self) -> float:
+        return (self.clock() - self.began_at) / self.seconds
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Connections to Redis that wait as long as whoever asks has time: through connecting, the handshake and every part of an answer."""
+"""Connections to Redis that wait as long as whoever asks has time: for connecting, the handshake and all replies together."""
 
 from threading import local
 from time import monotonic
@@ -25,7 +25,7 @@ class Patience(local):
 def timely(kind: type[Any], patience: Patience) -> type[Any]:
     """A kind of connection (TCP, TLS, Unix socket) that keeps to a patience."""
 
-    class Timely(kind):  # type: ignore[misc]  # redis-py measures each read of a socket; an answer has many
+    class Timely(kind):  # type: ignore[misc]  # redis-py gives each reply a time of its own
         def connect(self) -> None:
             self.socket_connect_timeout = self.socket_timeout = patience.left
             super().connect()
