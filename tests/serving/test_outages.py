@@ -28,9 +28,9 @@ INTERACTIONS = "/api/v1/interactions"
 HOMEPAGE = "/api/v1/recommendations/homepage"
 NEW = {"user_id": "somebody new"}
 DEADLINE_MS = 100
-LONGEST_SECONDS = 1.0
-"""Ten deadlines, on a machine that does other things too. A list that once waited for a slow server takes longer, one that waited
-for a silent one never ends."""
+LONGEST_SECONDS = 5.0
+"""Generous: here nothing may wait for a server without end. How long it may wait at all is held in test_deadline.py, where nothing but
+the deadline ends the wait."""
 SLOW_SECONDS = 1.0
 RECOVERY_SECONDS = 2.0
 ASKED = 200
