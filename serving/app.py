@@ -15,6 +15,7 @@ from serving.archive import Archive
 from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
+from serving.openapi import operation_id
 from serving.release_mirror import ReleaseMirror
 from serving.request_id import HEADER, RequestIds
 from serving.routes import analytics, explain, health, interactions, metrics, model, rank, recommendations
@@ -64,6 +65,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         version=_version(),
         summary="Recommendations for a shop.",
         description=_DESCRIPTION,
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
     )
     app.state.settings = settings

@@ -64,20 +64,20 @@ class _Body(BaseModel):
     session_id: _Id | None = Field(default=None, description="The shop's own id of the visit.", examples=["s-7f3a"])
     recent_items: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_RECENT, examples=[["85123A"]])
     region: str | None = Field(default=None, min_length=1, max_length=64, description=_REGION, examples=["AT"])
-    exclude: frozenset[_Id] = Field(
-        default=frozenset(), max_length=MAX_NAMED, description=_EXCLUDE, examples=[["22423"]]
-    )
-    include: frozenset[_Id] = Field(
-        default=frozenset(), max_length=MAX_NAMED, description=_INCLUDE, examples=[["84879"]]
-    )
+    exclude: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_EXCLUDE, examples=[["22423"]])
+    include: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_INCLUDE, examples=[["84879"]])
 
     @property
     def wishes(self) -> Wishes:
-        return Wishes(self.recent_items, self.region, self.exclude, self.include)
+        return Wishes(self.recent_items, self.region, frozenset(self.exclude), frozenset(self.include))
 
 
 class Cart(_Body):
     """A cart, and whose it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"item_ids": ["85123A", "22423"], "session_id": "s-7f3a", "limit": 6}]}
+    )
 
     item_ids: tuple[_Id, ...] = Field(
         min_length=1,
@@ -90,6 +90,10 @@ class Cart(_Body):
 
 class ItemsToRank(_Body):
     """Items to be put in order, and for whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"item_ids": ["85123A", "22423", "84879"], "user_id": "17850"}]}
+    )
 
     item_ids: tuple[_Id, ...] = Field(
         min_length=1,

@@ -10,7 +10,8 @@ from ml.runtime.trace import RequestTrace
 from serving.archive import Archive
 from serving.dependencies import Feedback, Release
 from serving.explain_schemas import WhyTrace
-from serving.problems import GUARDED, MissingError, responses
+from serving.openapi import GUARDED, responses
+from serving.problems import MissingError
 from serving.request_id import SANE
 from serving.security import READ
 

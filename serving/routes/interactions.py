@@ -27,7 +27,7 @@ from serving.feedback_schemas import (
     InteractionVerdict,
     NewInteraction,
 )
-from serving.problems import GUARDED, responses
+from serving.openapi import FROM_AN_EVENT, GUARDED, WITH_BODY, responses
 from serving.security import WRITE
 
 SECONDS_TO_COMMIT = 5.0
@@ -41,9 +41,7 @@ router = APIRouter(prefix="/api/v1", tags=["feedback"], dependencies=[WRITE], re
 @router.post(
     "/interactions",
     summary="What people did",
-    responses=responses(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
-    ),
+    responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_AN_EVENT),
 )
 async def interactions(
     body: Interactions, request: Request, log: Feedback, visits: VisitsOf, telemetry: TelemetryOf
