@@ -74,7 +74,7 @@ class Findings:
     """Of all that was asked."""
 
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """Cases by operation and status."""
+    """Cases by operation and status; 0 where the app raised instead of answering."""
     links: Counter[str] = field(default_factory=Counter)
     """How often each declared link was followed with all it needs."""
     failures: list[Failure] = field(default_factory=list)
@@ -119,8 +119,10 @@ def fuzz(
     for event in engine.from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):
             findings += _of(event.recorder)
-        elif isinstance(event, (events.NonFatalError, events.FatalError)):
-            raise RuntimeError(f"The fuzzer failed: {event}")
+        elif isinstance(event, events.NonFatalError):  # the app raised, beside its answer or in place of it
+            findings.failures.append(Failure("nothing_is_raised", event.label, repr(event.value), ""))
+        elif isinstance(event, events.FatalError):
+            raise event.exception
     return findings
 
 
@@ -167,8 +169,9 @@ def _is_ours(_context: Any, failure: Any, _case: Any, response: Any) -> bool:
 def _of(recorder: Any) -> Findings:
     findings = Findings()
     for case_id, node in recorder.cases.items():
-        response = recorder.interactions[case_id].response
-        findings.answers[node.value.operation.label, int(response.status_code) if response else 0] += 1
+        interaction = recorder.interactions.get(case_id)
+        status = int(interaction.response.status_code) if interaction and interaction.response else 0
+        findings.answers[node.value.operation.label, status] += 1
         if node.transition is not None and node.is_transition_applied:
             findings.links[node.transition.id] += 1
         for check in recorder.checks.get(case_id, []):
@@ -179,18 +182,22 @@ def _of(recorder: Any) -> Findings:
 
 
 @contextmanager
-def small_shop(home: Path) -> Iterator[FastAPI]:
-    """A service of a home over a release of the tests' small shop, that holds no caller back. Afterwards its log is whole."""
+def service(home: Path) -> Iterator[FastAPI]:
+    """The service of a home, holding no caller back. Afterwards its log is whole."""
     from schemathesis.python.asgi import shutdown_lifespans
 
-    plain = world.user_id
-    with mock.patch.object(world, "user_id", lambda user: pseudonym(plain(user), DEVELOPMENT_KEY)):
-        folder = world.bundle_folder(home / "made").path
-    publish(folder, releases=home / "releases", now=datetime.now(UTC))
     try:
         yield create_app(ServiceSettings(home=home, rate_per_second=1e6, rate_burst=1_000_000))
     finally:
         shutdown_lifespans()
+
+
+def release_small_shop(home: Path) -> None:
+    """The shop of the tests, whose people the service knows."""
+    plain = world.user_id
+    with mock.patch.object(world, "user_id", lambda user: pseudonym(plain(user), DEVELOPMENT_KEY)):
+        folder = world.bundle_folder(home / "made").path
+    publish(folder, releases=home / "releases", now=datetime.now(UTC))
 
 
 def key_of(home: Path, scope: Scope) -> str:
@@ -211,14 +218,15 @@ def campaign(home: Path, *, cases: int, seed: int) -> Findings:
     """At least so many cases against the small shop, with keys of each scope."""
     findings = Findings()
     keys = {scope: key_of(home, scope) for scope in Scope}
-    with small_shop(home) as app:
+    release_small_shop(home)
+    with service(home) as app:
         for key in keys.values():  # what follows from the page alone is asked once with each
             findings += fuzz(app, key, seed=seed, examples=20, chains=20)
         while findings.cases < cases:
             seed += 1
             chance = ("fuzzing", "stateful")
             findings += fuzz(app, keys[Scope.ADMIN], seed=seed, examples=300, chains=300, phases=chance)
-            print(f"{findings.cases} cases, {len(findings.failures)} failures, last seed {seed}", flush=True)
+            _say(f"{findings.cases} cases, {len(findings.failures)} failures, last seed {seed}")
     return findings
 
 
@@ -233,13 +241,18 @@ def main() -> int:
         seconds, asked_cpu = time.perf_counter() - started, time.process_time() - cpu
         report = made_again(Path(folder))
         again_cpu = time.process_time() - cpu - asked_cpu
-    print(_table(findings))
-    print(f"{findings.cases} cases, {len(findings.failures)} failures, {seconds:.0f} s ({asked_cpu:.0f} s of CPU).")
-    print(
+    _say(_table(findings))
+    _say(f"{findings.cases} cases, {len(findings.failures)} failures, {seconds:.0f} s ({asked_cpu:.0f} s of CPU).")
+    _say(
         f"{report.num_replayed} logged lists made again in {again_cpu:.1f} s of CPU ({report.num_replayed / again_cpu:.0f} a second): "
         f"{report.num_different} different, worst difference {report.max_difference:.2g}."
     )
     return 0 if report.holds and not findings.failures else 1
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _table(findings: Findings) -> str:

@@ -59,7 +59,8 @@ class FeedbackRows:
     def newest_lists(self, num_lists: int) -> list[LoggedList]:
         """The last lists that were shown, with what they were made from."""
         with self._connection() as connection:
-            return [LoggedList(*row) for row in connection.execute(text(LISTS), {"num_lists": num_lists})]
+            rows = connection.execute(text(LISTS), {"num_lists": num_lists}).mappings()
+            return [LoggedList(**row) for row in rows]
 
     def _rows(self, sql: str, schema: pa.Schema, start: date, end: date, *, arrived: str) -> Iterator[pa.Table]:
         window = {"start_us": _midnight_us(start), "end_us": _midnight_us(end + timedelta(days=1))}

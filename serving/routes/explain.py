@@ -1,9 +1,11 @@
 """Why a list is as it is."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import ValidationError
 
 from ml.runtime.explain import explain, explain_shown, provenance
 from ml.runtime.trace import RequestTrace
@@ -51,7 +53,7 @@ def why(
             f"Expected the request id of a list this service gave. Received: {request_id!r}.",
             "Lists are written down within a second; one that was never asked for here has no explanation.",
         )
-    trace = RequestTrace.model_validate(kept)
+    trace = _trace_of(kept)
     archive: Archive = request.app.state.archive
     bundle = archive.bundle(trace.bundle_version, live=release.bundle)
     if bundle is None:
@@ -63,3 +65,16 @@ def why(
         )
     items = (explain(bundle, trace, product_id),) if product_id else explain_shown(bundle, trace)
     return WhyTrace.of(trace, items, provenance(bundle))
+
+
+def _trace_of(kept: Mapping[str, Any]) -> RequestTrace:
+    try:
+        return RequestTrace.model_validate(kept)
+    except ValidationError as error:
+        wrong = ", ".join(sorted({str(part["loc"][0]) for part in error.errors() if part["loc"]}))
+        raise MissingError(
+            HTTPStatus.GONE,
+            "trace_of_another_version",
+            f"Expected a trace as this version of the service writes it. Received: another one, by its fields {wrong or 'all in all'}.",
+            "Ask a service of the version that gave the list; lists of this one can be explained.",
+        ) from error

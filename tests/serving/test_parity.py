@@ -103,7 +103,7 @@ def test_features_computed_otherwise_than_when_they_were_served_fail_the_check(
     assert worst[0].data["found"] in result.description
 
 
-def test_lists_of_a_release_that_is_gone_are_told_and_not_passed_over(home: Path, two_releases: Path) -> None:
+def test_lists_of_a_release_that_is_gone_are_told_and_not_passed_over(home: Path) -> None:
     live, other = (ReleaseStore(home=str(home)).live_bundle(), sorted((home / "releases").glob("[!.]*/")))
     gone = next(folder for folder in other if folder.name != live.name)
     shutil.rmtree(gone)
