@@ -143,10 +143,11 @@ def _config(
             **{name: {"enabled": name in phases} for name in PHASES},
             "stateful": {"enabled": "stateful" in phases, "generation": {**made_by_chance, "max-examples": chains}},
         },
-        # What chance alone would hardly ever hit: items of the catalogue, people with a history, instants of our time.
+        # What chance alone would hardly ever hit: items of the catalogue, people with a history, the same visit again, instants of our time.
         "dictionaries": {
             "items": {"values": [world.item_id(item) for item in range(world.NUM_ITEMS)]},
             "users": {"values": [world.user_id(user) for user in range(world.NUM_USERS)]},
+            "sessions": {"values": ["s1", "s2", "s3"]},
             "instants": {"values": [instant.isoformat() for instant in instants]},
         },
         "parameters": {
@@ -155,6 +156,8 @@ def _config(
             "body.item_ids[*]": {"dictionary": "items", "probability": 0.5},
             "query.user_id": {"dictionary": "users", "probability": 0.5},
             "body.user_id": {"dictionary": "users", "probability": 0.5},
+            "query.session_id": {"dictionary": "sessions", "probability": 0.5},
+            "body.session_id": {"dictionary": "sessions", "probability": 0.5},
             "body.occurred_at": {"dictionary": "instants", "probability": 0.5},
         },
     }
