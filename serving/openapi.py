@@ -167,12 +167,3 @@ FROM_A_LIST = {
     },
 }
 """What can be asked with a list in hand."""
-
-FROM_AN_EVENT = {
-    "next_list": {
-        "operationId": "homepage",
-        "parameters": {"session_id": "$request.body#/session_id"},
-        "description": "The next list of the same visit knows of it.",
-    }
-}
-"""What can be asked after something was done."""

@@ -27,7 +27,7 @@ from serving.feedback_schemas import (
     InteractionVerdict,
     NewInteraction,
 )
-from serving.openapi import FROM_AN_EVENT, GUARDED, WITH_BODY, responses
+from serving.openapi import GUARDED, WITH_BODY, responses
 from serving.security import WRITE
 
 SECONDS_TO_COMMIT = 5.0
@@ -41,7 +41,7 @@ router = APIRouter(prefix="/api/v1", tags=["feedback"], dependencies=[WRITE], re
 @router.post(
     "/interactions",
     summary="What people did",
-    responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_AN_EVENT),
+    responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def interactions(
     body: Interactions, request: Request, log: Feedback, visits: VisitsOf, telemetry: TelemetryOf

@@ -11,7 +11,7 @@ from schemathesis.python.asgi import shutdown_lifespans
 
 from ml.release.publish import publish
 from serving.app import create_app
-from serving.openapi import FROM_A_LIST, FROM_AN_EVENT
+from serving.openapi import FROM_A_LIST
 from serving.security.keys import Scope
 from serving.settings import ServiceSettings
 from tests.serving.conftest import NOW
@@ -43,7 +43,7 @@ def test_every_operation_has_a_name_of_its_own_that_links_and_clients_use(page):
         for answer in operation["responses"].values()
         for link in answer.get("links", {}).values()
     }
-    assert linked == {"why", "product", "frequently_bought_together", "cart", "rank", "interactions", "homepage"}
+    assert linked == {"why", "product", "frequently_bought_together", "cart", "rank", "interactions"}
     assert linked <= set(names)
 
 
@@ -133,7 +133,7 @@ def test_the_service_keeps_every_promise_of_its_page(fuzzed, page):
 
 def test_answers_lead_where_the_page_says(fuzzed):
     followed = {link.split("] ")[1].split(" ->")[0] for link in fuzzed[1][Scope.ADMIN].links}
-    assert followed == set(FROM_A_LIST) | set(FROM_AN_EVENT)
+    assert followed == set(FROM_A_LIST)
 
 
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.WRITE])
