@@ -26,6 +26,7 @@ def result_of(report: ParityReport) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if report.num_different else dg.AssetCheckSeverity.WARN,
         description=_said(report),
         metadata={
+            "verdict": _said(report),
             "lists_made_again": report.num_replayed,
             "items_compared": report.num_items,
             "different_lists": report.num_different,
