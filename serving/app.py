@@ -33,7 +33,7 @@ _DESCRIPTION = """
 Lists for a shop's pages, from one verified release bundle, and from what the visitor did a moment ago.
 
 Every answer names the `bundle_version` that made it, and for every item the `source` that proposed it. Whatever was skipped is named in `degraded`.
-A newly promoted release takes over without a restart. Every failure has the same body: `error`, `message`, `remedy`, `request_id`.
+Of a parameter that takes one value and is given several times, the last counts. A newly promoted release takes over without a restart. Every failure has the same body: `error`, `message`, `remedy`, `request_id`.
 
 Every path but the probes needs an API key: `Authorization: Bearer <key>`.
 """

@@ -64,9 +64,10 @@ class NewInteraction(BaseModel):
         description="As `YYYY-MM-DDThh:mm:ssZ`, with a time zone. Left out: now. At most five minutes ahead (then it counts as now), "
         "at most two years ago.",
     )
-    quantity: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False, examples=[2])
+    quantity: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False, strict=True, examples=[2])
     price: float | None = Field(
         default=None,
+        strict=True,
         ge=0,
         le=1e12,
         allow_inf_nan=False,

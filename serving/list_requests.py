@@ -85,7 +85,7 @@ class Cart(_Body):
         description="What lies in the cart; none of it comes back. Ids the catalogue does not hold say nothing.",
         examples=[["85123A", "22423"]],
     )
-    limit: int = Field(default=12, ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])
+    limit: int = Field(default=12, ge=1, le=MAX_LIMIT, strict=True, description="How many items.", examples=[12])
 
 
 class ItemsToRank(_Body):
@@ -101,4 +101,4 @@ class ItemsToRank(_Body):
         description="In any order; one named twice counts once.",
         examples=[["85123A", "22423", "84879"]],
     )
-    limit: int = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, description="How many items.", examples=[20])
+    limit: int = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, strict=True, description="How many items.", examples=[20])

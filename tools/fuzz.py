@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.parse import parse_qsl, urlsplit
 
 from fastapi import FastAPI
 
@@ -36,6 +37,9 @@ PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 BEYOND_OPENAPI = ("occurred_at must not be more than", "`last_day` must be of our time", "A period must have")
 """Promises about the clock, and of two parameters to each other, which no schema can say: only these may refuse what the page allows."""
+
+SEVERAL = ("recent_items", "exclude", "include")
+"""Parameters of a URL that take several values."""
 
 CHECKS: dict[str, Any] = {
     "not_a_server_error": {},
@@ -164,9 +168,14 @@ def _config(
 
 
 def _is_ours(_context: Any, failure: Any, _case: Any, response: Any) -> bool:
-    """False for a refusal by what no schema can say."""
-    refused = type(failure).__name__ == "RejectedPositiveData" and response.status_code == 422
-    return not (refused and any(reason in response.json()["message"] for reason in BEYOND_OPENAPI))
+    """False for a refusal by what no schema can say, and where one of several values was taken, as the page says."""
+    match type(failure).__name__:
+        case "RejectedPositiveData" if response.status_code == 422:
+            return not any(reason in response.json()["message"] for reason in BEYOND_OPENAPI)
+        case "AcceptedNegativeData":
+            given = Counter(name for name, _ in parse_qsl(urlsplit(response.request.url).query, keep_blank_values=True))
+            return not any(times > 1 and name not in SEVERAL for name, times in given.items())
+    return True
 
 
 def _of(recorder: Any) -> Findings:

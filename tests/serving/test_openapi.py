@@ -95,6 +95,28 @@ def test_a_body_no_parser_takes_is_422_like_every_other_wrong_body(client, url, 
     assert answer.json()["message"].startswith("A body must be JSON in UTF-8")
 
 
+@pytest.mark.parametrize("wrong", [True, "2", [2]])
+@pytest.mark.parametrize(
+    ("url", "body", "field"),
+    [
+        (EVENTS, {"item_id": "i001", "event_type": "view", "user_id": "u001"}, "price"),
+        (EVENTS, {"item_id": "i001", "event_type": "view", "user_id": "u001"}, "quantity"),
+        (CART, {"item_ids": ["i001"]}, "limit"),
+        (RANK, {"item_ids": ["i001"]}, "limit"),
+    ],
+)
+def test_what_is_no_number_is_never_taken_for_one(client, url, body, field, wrong):
+    assert client.post(url, json={**body, field: 2}).status_code == 200
+    answer = client.post(url, json={**body, field: wrong})
+    assert (answer.status_code, answer.json()["details"][0]["field"].rsplit(".", 1)[1]) == (422, field)
+
+
+def test_of_a_parameter_given_twice_the_last_counts(client, page):
+    answer = client.get("/api/v1/recommendations/homepage?limit=5&user_id=a&limit=3&user_id=b").json()
+    assert (len(answer["recommendations"]), answer["user_id"]) == (3, "b")
+    assert "given several times, the last counts" in page["info"]["description"]
+
+
 @pytest.mark.parametrize("depth", [900, 980])
 @pytest.mark.parametrize("url", [EVENTS, CART, RANK])
 def test_a_body_as_deep_as_the_parser_takes_is_refused_like_a_shallow_one(client, url, depth):
