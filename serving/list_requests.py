@@ -4,11 +4,21 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from ml.runtime.requests import MAX_LIMIT, MAX_NAMED
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _number(given: object) -> object:
+    if isinstance(given, bool | str):
+        raise ValueError("Input should be a number")
+    return given
+
+
+# JSON has one kind of number, so 12.0 is 12; but neither `true` nor "12" is one.
+_Whole = Annotated[int, BeforeValidator(_number)]
 
 _RECENT = "What this session looked at, newest last; counts as views of this moment, so a visitor nobody knows gets a list of their own."
 _REGION = (
@@ -85,7 +95,7 @@ class Cart(_Body):
         description="What lies in the cart; none of it comes back. Ids the catalogue does not hold say nothing.",
         examples=[["85123A", "22423"]],
     )
-    limit: int = Field(default=12, ge=1, le=MAX_LIMIT, strict=True, description="How many items.", examples=[12])
+    limit: _Whole = Field(default=12, ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])
 
 
 class ItemsToRank(_Body):
@@ -101,4 +111,4 @@ class ItemsToRank(_Body):
         description="In any order; one named twice counts once.",
         examples=[["85123A", "22423", "84879"]],
     )
-    limit: int = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, strict=True, description="How many items.", examples=[20])
+    limit: _Whole = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, description="How many items.", examples=[20])
