@@ -7,7 +7,7 @@ SETUP = @test -n "$(PYTHON)" || { \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint-bigquery dev serve bench bench-scale
+.PHONY: help setup demo test check lint-bigquery fuzz dev serve bench bench-scale
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 15
@@ -39,6 +39,11 @@ lint-bigquery: ## Google's analyser over the SQL that dbt writes for BigQuery; S
 	$(BIN)/python -m venv $$scratch/zetasql; \
 	$$scratch/zetasql/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/zetasql.txt; \
 	$$scratch/zetasql/bin/python tools/bigquery_lint.py "$$sql"
+
+CASES ?= 100000
+fuzz: ## Ask the service what its OpenAPI page allows, and what it forbids; CASES=100000 requests
+	$(SETUP) dev
+	@$(BIN)/python -m tools.fuzz --cases $(CASES)
 
 dev: ## Dagster, the service and MLflow in this terminal; Ctrl-C stops all of them
 	$(SETUP) platform

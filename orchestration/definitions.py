@@ -4,7 +4,7 @@ import dagster as dg
 
 from orchestration.assets import ingest, monitoring, release, training, warehouse
 from orchestration.automation import follow_changes
-from orchestration.checks import data_checks, model_checks
+from orchestration.checks import data_checks, feedback_checks, model_checks
 from orchestration.jobs import JOBS, PODS
 from orchestration.resources import resources_for
 from orchestration.schedules import SCHEDULES
@@ -20,7 +20,7 @@ defs = dg.Definitions(
         *dg.load_assets_from_modules([training, release], key_prefix="ml"),
         *dg.load_assets_from_modules([monitoring], group_name="monitoring", key_prefix="monitoring"),
     ],
-    asset_checks=dg.load_asset_checks_from_modules([data_checks, model_checks]),
+    asset_checks=dg.load_asset_checks_from_modules([data_checks, feedback_checks, model_checks]),
     resources=resources_for(PlatformSettings()),
     jobs=JOBS,
     schedules=SCHEDULES,

@@ -57,11 +57,14 @@ def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
             "mlflow",
             [
                 _beside("mlflow"), "server", "--host", "127.0.0.1", "--port", str(ports.mlflow_port), "--workers", "1",
-                "--backend-store-uri", settings.mlflow_tracking_uri or f"sqlite:///{home}/mlflow.db",
                 "--artifacts-destination", settings.in_bucket("mlflow") or f"{home}/mlflow-artifacts",
             ],
-            # Its job executor starts six more processes, for features nothing here uses.
-            {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            {
+                # Not among the arguments: an address may hold a password, and whoever is on this machine can read those.
+                "MLFLOW_BACKEND_STORE_URI": settings.mlflow_tracking_uri or f"sqlite:///{home}/mlflow.db",
+                # Its job executor starts six more processes, for features nothing here uses.
+                "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
         ),
     ]  # fmt: skip
 

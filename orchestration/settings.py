@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, assert_never
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -67,7 +67,9 @@ class PlatformSettings(BaseSettings):
         description="Database of the service's log, `postgresql://...`; `feedback.db` in the home when absent.",
     )
     mlflow_tracking_uri: str | None = Field(
-        default=None, min_length=1, description="MLflow server or database; SQLite in the home when absent."
+        default=None,
+        min_length=1,
+        description="MLflow server or database; SQLite in the home when absent, which `gcp` does not allow.",
     )
     tf_config: str | None = Field(
         default=None, validation_alias="TF_CONFIG", description="TensorFlow's own: the processes that train together."
@@ -107,7 +109,22 @@ class PlatformSettings(BaseSettings):
                 needed["AISLE_GCP_BUCKET"] = "the bucket of artifacts, releases and reports"
             if self.pseudonym_key.get_secret_value() == DEVELOPMENT_KEY:
                 needed["AISLE_PSEUDONYM_KEY"] = "a secret of at least 8 characters that is not the development default"
+            if self.mlflow_tracking_uri is None:
+                needed["AISLE_MLFLOW_TRACKING_URI"] = (
+                    "MLflow's server or database; a disk that goes with its machine would take the registry with it"
+                )
         return needed
+
+    @property
+    def warehouse_kind(self) -> str:
+        """What holds the tables, by the name Dagster has an icon for."""
+        match self.platform:
+            case Platform.EMBEDDED:
+                return "duckdb"
+            case Platform.GCP:
+                return "bigquery"
+            case unknown:
+                assert_never(unknown)
 
     @property
     def warehouse_path(self) -> Path:

@@ -41,8 +41,8 @@ class ListPerformance(_Answer):
 class PerformanceReport(_Answer):
     """What came of the lists of a period."""
 
-    first_day: date
-    last_day: date
+    first_day: date = Field(description="UTC.", examples=["2026-11-15"])
+    last_day: date = Field(description="UTC; it counts too.", examples=["2026-11-21"])
     window_days: int = Field(description="A purchase that names no list counts for the last click within so many days.")
     rows: tuple[ListPerformance, ...] = Field(description="By day, surface and bundle; none where nothing was shown.")
     dropped_lists: int = Field(
@@ -74,8 +74,8 @@ class Step(_Answer):
 class FunnelReport(_Answer):
     """From a view to a purchase of the same item by the same visitor, all within the period."""
 
-    first_day: date
-    last_day: date
+    first_day: date = Field(description="UTC.", examples=["2026-11-15"])
+    last_day: date = Field(description="UTC; it counts too.", examples=["2026-11-21"])
     steps: tuple[Step, ...] = Field(description="`view`, `cart_add`, `purchase`, each at or after the one before.")
     bought_otherwise: int = Field(description="Pairs bought without those steps in this period.", examples=[17])
 

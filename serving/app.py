@@ -17,6 +17,7 @@ from serving.deadline import Arrivals
 from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
+from serving.openapi import operation_id
 from serving.release_mirror import ReleaseMirror
 from serving.request_id import HEADER, RequestIds
 from serving.routes import (
@@ -45,7 +46,7 @@ _DESCRIPTION = """
 Lists for a shop's pages, from one verified release bundle, and from what the visitor did a moment ago.
 
 Every answer names the `bundle_version` that made it, and for every item the `source` that proposed it. Whatever was left out is named in `degraded`.
-A newly promoted release takes over without a restart. Every failure has the same body: `error`, `message`, `remedy`, `request_id`.
+Of a parameter that takes one value and is given several times, the last counts. A newly promoted release takes over without a restart. Every failure has the same body: `error`, `message`, `remedy`, `request_id`.
 
 Every path but the probes needs an API key: `Authorization: Bearer <key>`.
 """
@@ -77,6 +78,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         version=_version(),
         summary="Recommendations for a shop.",
         description=_DESCRIPTION,
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
     )
     app.state.settings = settings

@@ -47,7 +47,7 @@ class ItemExplained(_Said):
     position: int | None = Field(description="From 1; null when it was not shown.", examples=[1])
     score: float | None = Field(description="With boosts, as answered; null for what nobody proposed.", examples=[1.37])
     propensity: float | None = Field(description="Probability that its place held it.", examples=[1.0])
-    sources: tuple[SourceSaid, ...]
+    sources: tuple[SourceSaid, ...] = Field(description="Everything that proposed it or knows it.")
     ranker: RankerSaid | None = Field(description="Null where a blend of the sources, or popularity, made the order.")
     boost: float = Field(
         description="What freshness and a new seller multiplied its strength with; 1 is nothing.", examples=[1.05]
@@ -84,7 +84,7 @@ class WhyTrace(_Said):
     )
     degraded: tuple[str, ...] = Field(description="What was left out, as answered.", examples=[[]])
     made_by: MadeBy
-    items: tuple[ItemExplained, ...]
+    items: tuple[ItemExplained, ...] = Field(description="In the order they were shown; the one that was asked about.")
 
     @classmethod
     def of(cls, trace: RequestTrace, items: Sequence[Explanation], made_by: Provenance) -> Self:

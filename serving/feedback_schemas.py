@@ -21,7 +21,27 @@ _EventId = Annotated[str, StringConstraints(min_length=1, max_length=128, patter
 class NewInteraction(BaseModel):
     """Something a user did, or somebody in a session did."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("user_id", "session_id")
+            ],
+            "examples": [
+                {
+                    "item_id": "85123A",
+                    "event_type": "purchase",
+                    "user_id": "17850",
+                    "event_id": "e-20261121-000017",
+                    "quantity": 2,
+                    "price": 2.55,
+                    "order_id": "536365",
+                    "request_id": "9f1c6a50b1d94f2a",
+                }
+            ],
+        },
+    )
 
     item_id: _Id = Field(description="The shop's own id of the item.", examples=["85123A"])
     event_type: EventType = Field(examples=["cart_add"])
@@ -40,12 +60,14 @@ class NewInteraction(BaseModel):
     )
     occurred_at: AwareDatetime | None = Field(
         default=None,
-        description="With a time zone. Left out: now. At most five minutes ahead (then it counts as now), at most two years ago.",
-        examples=["2026-11-21T09:30:00Z"],
+        # No example: whatever instant stood here would one day be too long ago. `YYYY` cannot be sent by mistake.
+        description="As `YYYY-MM-DDThh:mm:ssZ`, with a time zone. Left out: now. At most five minutes ahead (then it counts as now), "
+        "at most two years ago.",
     )
-    quantity: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False, examples=[2])
+    quantity: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False, strict=True, examples=[2])
     price: float | None = Field(
         default=None,
+        strict=True,
         ge=0,
         le=1e12,
         allow_inf_nan=False,
@@ -86,7 +108,7 @@ class InteractionBatch(BaseModel):
         frozen=True,
         extra="forbid",
         json_schema_extra={
-            "example": {"interactions": [{"item_id": "85123A", "event_type": "view", "session_id": "s-7f3a"}]}
+            "examples": [{"interactions": [{"item_id": "85123A", "event_type": "view", "session_id": "s-7f3a"}]}]
         },
     )
 

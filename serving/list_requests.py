@@ -4,11 +4,21 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from ml.runtime.requests import MAX_LIMIT, MAX_NAMED
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _number(given: object) -> object:
+    if isinstance(given, bool | str):
+        raise ValueError("Input should be a number")
+    return given
+
+
+# JSON has one kind of number, so 12.0 is 12; but neither `true` nor "12" is one.
+_Whole = Annotated[int, BeforeValidator(_number)]
 
 _RECENT = "What this session looked at, newest last; counts as views of this moment, so a visitor nobody knows gets a list of their own."
 _REGION = (
@@ -64,20 +74,20 @@ class _Body(BaseModel):
     session_id: _Id | None = Field(default=None, description="The shop's own id of the visit.", examples=["s-7f3a"])
     recent_items: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_RECENT, examples=[["85123A"]])
     region: str | None = Field(default=None, min_length=1, max_length=64, description=_REGION, examples=["AT"])
-    exclude: frozenset[_Id] = Field(
-        default=frozenset(), max_length=MAX_NAMED, description=_EXCLUDE, examples=[["22423"]]
-    )
-    include: frozenset[_Id] = Field(
-        default=frozenset(), max_length=MAX_NAMED, description=_INCLUDE, examples=[["84879"]]
-    )
+    exclude: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_EXCLUDE, examples=[["22423"]])
+    include: tuple[_Id, ...] = Field(default=(), max_length=MAX_NAMED, description=_INCLUDE, examples=[["84879"]])
 
     @property
     def wishes(self) -> Wishes:
-        return Wishes(self.recent_items, self.region, self.exclude, self.include)
+        return Wishes(self.recent_items, self.region, frozenset(self.exclude), frozenset(self.include))
 
 
 class Cart(_Body):
     """A cart, and whose it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"item_ids": ["85123A", "22423"], "session_id": "s-7f3a", "limit": 6}]}
+    )
 
     item_ids: tuple[_Id, ...] = Field(
         min_length=1,
@@ -85,11 +95,15 @@ class Cart(_Body):
         description="What lies in the cart; none of it comes back. Ids the catalogue does not hold say nothing.",
         examples=[["85123A", "22423"]],
     )
-    limit: int = Field(default=12, ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])
+    limit: _Whole = Field(default=12, ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])
 
 
 class ItemsToRank(_Body):
     """Items to be put in order, and for whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"item_ids": ["85123A", "22423", "84879"], "user_id": "17850"}]}
+    )
 
     item_ids: tuple[_Id, ...] = Field(
         min_length=1,
@@ -97,4 +111,4 @@ class ItemsToRank(_Body):
         description="In any order; one named twice counts once.",
         examples=[["85123A", "22423", "84879"]],
     )
-    limit: int = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, description="How many items.", examples=[20])
+    limit: _Whole = Field(default=MAX_NAMED, ge=1, le=MAX_NAMED, description="How many items.", examples=[20])

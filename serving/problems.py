@@ -31,25 +31,6 @@ class MissingError(Exception):
         self.status, self.error, self.remedy = status, error, remedy
 
 
-def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """How a route's failures look, for its OpenAPI page."""
-    texts = {
-        HTTPStatus.NOT_FOUND: "There is no such thing; the body says what was looked for.",
-        HTTPStatus.GONE: "The release that made the answer is no longer kept.",
-        HTTPStatus.UNPROCESSABLE_ENTITY: "A parameter is not what it must be; every wrong one is listed.",
-        HTTPStatus.SERVICE_UNAVAILABLE: "What is needed to answer is away or busy; the body says what, Retry-After when to ask again.",
-        HTTPStatus.UNAUTHORIZED: "No live API key was sent.",
-        HTTPStatus.FORBIDDEN: "The key lacks the scope this needs.",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is longer than allowed.",
-        HTTPStatus.TOO_MANY_REQUESTS: "The key asks too often; Retry-After says when to ask again.",
-    }
-    return {status.value: {"model": Problem, "description": texts[status]} for status in statuses}
-
-
-GUARDED = responses(HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-"""How every route behind the gate may refuse."""
-
-
 def install(app: FastAPI) -> None:
     """Every error of every route becomes a `Problem`."""
 
@@ -93,6 +74,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
+        if status is HTTPStatus.BAD_REQUEST:  # FastAPI's, for a body its parser gave up on
+            message = "A body must be JSON in UTF-8, not nested hundreds deep. Received: what cannot be read as that."
+            return _problem(
+                request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", message, "Send JSON; /docs has examples."
+            )
         message = f"{status.phrase}: {request.method} {request.url.path}."
         answer = _problem(request, status, status.name.lower(), message, "/docs lists every route and its method.")
         answer.headers.update(error.headers or {})

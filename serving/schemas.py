@@ -61,7 +61,9 @@ class Recommendation(_Answer):
 class Context(_Answer):
     """What the list was made for."""
 
-    surface: Literal["homepage", "product", "cart", "bought_together", "rank"]
+    surface: Literal["homepage", "product", "cart", "bought_together", "rank"] = Field(
+        description="The place of the shop it was made for.", examples=["homepage"]
+    )
     personalised: bool = Field(
         description="Whether what this user or session did made the order. False for a stranger (who gets the popular list) and where the "
         "list is about items: a product, a cart.",
@@ -142,7 +144,7 @@ class RefusedRelease(_Answer):
     """A release that should be live and is not; the one before it keeps answering."""
 
     reason: str = Field(examples=["Bundle 2026-03-02-0a1b2c3d4e5f failed its checksum on ranker.txt."])
-    refused_at: datetime
+    refused_at: datetime = Field(description="UTC.", examples=["2026-03-02T04:41:07Z"])
 
     @classmethod
     def of(cls, refusal: Refusal) -> Self:
@@ -183,11 +185,11 @@ class ModelFacts(_Answer):
     released_at: datetime | None = Field(description="Null when the version is pinned.")
     previous_version: str | None = Field(description="What a rollback returns to.")
     cut_at: datetime = Field(description="Nothing later than this is in it.")
-    data_start_at: datetime
-    created_at: datetime
+    data_start_at: datetime = Field(description="The first instant of its data.", examples=["2025-11-02T00:00:00Z"])
+    created_at: datetime = Field(description="When it was packed, UTC.", examples=["2026-03-02T04:40:00Z"])
     code_version: str = Field(examples=["0.1.0"])
-    num_items: int
-    num_users: int
+    num_items: int = Field(description="Of the catalogue, also what is not for sale right now.", examples=[4070])
+    num_users: int = Field(description="With a history.", examples=[5878])
     dimension: int = Field(description="Of the towers' vectors.")
     index_kind: str = Field(examples=["scann"])
     index_recall: float = Field(description="Of the index against exact search, as measured when it was built.")

@@ -1,7 +1,12 @@
 """Whether logged answers can be made again from their traces: the proof that what is served is what is measured."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ml.runtime.answer import RankedList
 from ml.runtime.bundle import Bundle
@@ -13,30 +18,58 @@ NAMED = 20
 """Differing requests that a report names."""
 
 
+class ParitySettings(BaseModel):
+    """How much of the service's log is made again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lists: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Newest logged lists that are made again from their traces, after the log has landed.",
+    )
+
+
+@dataclass(frozen=True)
+class LoggedList:
+    """One list as the service wrote it down."""
+
+    request_id: str
+    bundle_version: str
+    trace: str
+    """JSON of a `RequestTrace`."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A logged answer that came out differently."""
 
-    request: str
-    """Where it stands among the traces, its kind and its bundle."""
+    request_id: str
+    surface: str
+    bundle_version: str
     found: str
     """What was logged and what came out."""
+    gap: float
+    """The largest difference of a score or propensity; infinite where other items, another order or another history came out."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Of all traces that were given."""
+    """Of all lists that were given."""
 
     num_replayed: int
     num_without_bundle: int
     """Their bundle is no longer kept, so nothing can be said of them."""
+    num_unreadable: int
+    """Their trace has the shape of another version of this code, so nothing can be said of them."""
     num_items: int
     max_difference: float
-    """Of scores and propensities."""
+    """Of scores and propensities, where the items are the same."""
     num_different: int
     """Requests whose history, items, order, scores or propensities are not what was logged."""
     different: tuple[Difference, ...]
-    """The first `NAMED` of them."""
+    """The `NAMED` worst of them, the worst first."""
 
     @property
     def holds(self) -> bool:
@@ -44,38 +77,46 @@ class ParityReport:
         return self.num_replayed > 0 and self.num_different == 0
 
 
-def parity(bundle_of_version: Callable[[str], Bundle | None], traces: Iterable[RequestTrace]) -> ParityReport:
-    """Replay every trace on the bundle it names.
+def parity(bundle_of_version: Callable[[str], Bundle | None], logged: Iterable[LoggedList]) -> ParityReport:
+    """Replay every list on the bundle that made it.
 
     Args:
-        bundle_of_version: None for one that is no longer kept. Asked once per version.
+        bundle_of_version: None for one that is no longer kept. Asked once per version, and each bundle is let go before the next.
     """
-    bundles: dict[str, Bundle | None] = {}
-    replayed_count = items = without = 0
+    replayed_count = items = without = unreadable = 0
     largest = 0.0
     different: list[Difference] = []
-    for number, trace in enumerate(traces):
-        if trace.bundle_version not in bundles:
-            bundles[trace.bundle_version] = bundle_of_version(trace.bundle_version)
-        bundle = bundles[trace.bundle_version]
-        if bundle is None:
-            without += 1
-            continue
-        answer = replayed(bundle, trace)
-        gap, found = _compared(trace, answer)
-        replayed_count, items, largest = replayed_count + 1, items + len(trace.shown), max(largest, gap)
-        if found:
-            different.append(Difference(f"{number} {trace.request.surface} {trace.bundle_version}", found))
-    return ParityReport(replayed_count, without, items, largest, len(different), tuple(different[:NAMED]))
+    by_version = attrgetter("bundle_version")
+    for version, lists in groupby(sorted(logged, key=by_version), key=by_version):
+        bundle = bundle_of_version(version)
+        for each in lists:
+            if bundle is None:
+                without += 1
+                continue
+            try:
+                trace = RequestTrace.from_json(each.trace)
+            except ValidationError:
+                unreadable += 1
+                continue
+            gap, found = _compared(trace, replayed(bundle, trace))
+            replayed_count, items = replayed_count + 1, items + len(trace.shown)
+            largest = max(largest, gap) if math.isfinite(gap) else largest
+            if found:
+                different.append(Difference(each.request_id, trace.request.surface, version, found, gap))
+    worst = sorted(different, key=lambda difference: -difference.gap)[:NAMED]
+    return ParityReport(replayed_count, without, unreadable, items, largest, len(different), tuple(worst))
 
 
 def _compared(trace: RequestTrace, answer: RankedList) -> tuple[float, str]:
     """The largest difference of numbers, and what differs in words; empty when nothing does."""
     logged, found = [item.item_id for item in trace.shown], [item.item_id for item in answer.items]
     if digest(answer.made_from.state.history) != trace.history_digest:
-        return 0.0, "Another history: the bundle's record or the live events are not those of the request."
+        return math.inf, "Another history: the bundle's record or the live events are not those of the request."
     if logged != found:
-        return 0.0, f"Logged {logged[:5]} and more, replayed {found[:5]} and more."
+        place = next(
+            (n for n, (a, b) in enumerate(zip(logged, found, strict=False)) if a != b), min(len(logged), len(found))
+        )
+        return math.inf, f"From place {place + 1}: logged {logged[place:][:5]}, made again {found[place:][:5]}."
     pairs = list(zip(trace.shown, answer.items, strict=True))
     gaps = [max(abs(a.score - b.score), abs(a.propensity - b.propensity)) for a, b in pairs]
     gap = max(gaps, default=0.0)

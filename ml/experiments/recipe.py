@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ml.candidates.settings import SourceSettings
 from ml.contract.errors import RecipeError
 from ml.dataset.split import SplitSettings
+from ml.evaluation.parity import ParitySettings
 from ml.index.planner import IndexSettings
 from ml.ranking.settings import RankerSettings
 from ml.release.gate import GateSettings
@@ -29,6 +30,7 @@ class Recipe(BaseModel):
     ranker: RankerSettings = Field(default_factory=RankerSettings)
     request: RequestSettings = Field(default_factory=RequestSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
+    parity: ParitySettings = Field(default_factory=ParitySettings)
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

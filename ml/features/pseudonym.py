@@ -6,7 +6,8 @@ DEVELOPMENT_KEY = "development-key-not-for-production"
 """Pseudonymises demo users. Refused wherever real people's data may be."""
 
 MARK = "pseudonym:"
-"""Before a user id of the raw tables that is a pseudonym already, as those of the service's own log are. The dbt macro takes it as it is."""
+"""Before a user id of the raw tables that is a pseudonym already, as those of the service's own log are. The dbt macro takes what follows as
+it is if it can be a pseudonym, 32 hexadecimal digits; any other id is hashed, however it begins."""
 
 
 def pseudonym(user_id: str, key: str) -> str:

@@ -8,19 +8,20 @@ from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RA
 from orchestration.automation import EVERY_TEN_MINUTES
 from orchestration.partitions import daily, last_day_of
 from orchestration.resources.warehouse import Warehouse
+from orchestration.settings import PlatformSettings
 from orchestration.sources import descriptions
 from orchestration.sources.descriptions import column_schema
 from orchestration.sources.raw_tables import RawDays, RawSnapshot
 from orchestration.sources.resource import SourceResource
 
-OWNERS = ["team:data"]
+OWNERS, KINDS = ["team:data"], {PlatformSettings().warehouse_kind}
 
 
 @dg.asset(
     partitions_def=daily,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="warehouse",
-    kinds={"duckdb"},
+    kinds=KINDS,
     owners=OWNERS,
     metadata={"dagster/column_schema": column_schema(RAW_INTERACTIONS, descriptions.INTERACTIONS)},
 )
@@ -41,7 +42,7 @@ def interactions(
     partitions_def=daily,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="warehouse",
-    kinds={"duckdb"},
+    kinds=KINDS,
     owners=OWNERS,
     metadata={"dagster/column_schema": column_schema(RAW_IMPRESSIONS, descriptions.IMPRESSIONS)},
 )
@@ -57,7 +58,7 @@ def impressions(
 
 @dg.asset(
     pool="warehouse",
-    kinds={"duckdb"},
+    kinds=KINDS,
     owners=OWNERS,
     automation_condition=EVERY_TEN_MINUTES,
     metadata={"dagster/column_schema": column_schema(RAW_ITEMS, descriptions.ITEMS)},
@@ -74,7 +75,7 @@ def items(
 
 @dg.asset(
     pool="warehouse",
-    kinds={"duckdb"},
+    kinds=KINDS,
     owners=OWNERS,
     metadata={"dagster/column_schema": column_schema(RAW_USERS, descriptions.USERS)},
 )

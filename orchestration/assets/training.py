@@ -22,15 +22,17 @@ from orchestration.encoded_events import encoded_events, require_byte_order
 from orchestration.resources.exports import ExportArea
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.warehouse import Warehouse
+from orchestration.settings import PlatformSettings
 
 GROUP, OWNERS = "training", ["team:ml"]
+TABLES = PlatformSettings().warehouse_kind
 MARTS = [
     dg.AssetKey(["marts", name]) for name in ("fct_interactions", "dim_items", "dim_users", "feat_items", "feat_users")
 ]
 
 
 # In the pool: its queries must see one state of the marts, row numbers of one being positions in another.
-@dg.asset(deps=MARTS, kinds={"duckdb", "parquet"}, group_name=GROUP, owners=OWNERS, pool="warehouse")
+@dg.asset(deps=MARTS, kinds={TABLES, "parquet"}, group_name=GROUP, owners=OWNERS, pool="warehouse")
 def training_examples(warehouse: Warehouse, exports: ExportArea) -> dg.Output[TrainingData]:
     """The marts as they were at T, frozen: what every later station of this run sees, and all it sees.
 

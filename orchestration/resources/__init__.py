@@ -38,7 +38,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
             scratch_folder=str(settings.home / "scratch"),
         ),
         "io_manager": artifacts_of(settings),
-        "releases": ReleaseStore.of(settings),
+        "releases": _releases(settings),
         "reports": ReportFolder(path=str(settings.reports_path), remote=settings.in_bucket("reports")),
         "recipe": RecipeResource(
             path=str(settings.recipe.absolute()) if settings.recipe else None,
@@ -70,6 +70,12 @@ def artifacts_of(settings: PlatformSettings) -> ArtifactStore:
     """Trained things of this process's platform."""
     root = settings.in_bucket("artifacts") or str(settings.artifacts_path)
     return ArtifactStore(root=root, cache=str(settings.home / "cache" / "artifacts"))
+
+
+def _releases(settings: PlatformSettings) -> ReleaseStore:
+    # By name, as the log's address below: it may hold a password.
+    by_name = {"tracking_uri": dg.EnvVar("AISLE_MLFLOW_TRACKING_URI")} if settings.mlflow_tracking_uri else {}
+    return ReleaseStore(**{**ReleaseStore.of(settings).model_dump(), **by_name})
 
 
 def _source(settings: PlatformSettings) -> SourceResource:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from ml.contract.manifest import MANIFEST
 from ml.contract.release import POINTER, ReleasePointer
+from ml.runtime.bundle import Bundle, open_bundle
 from ml.storage import Mirror, ObjectStore, store_at
 from orchestration.settings import PlatformSettings, utc_now
 
@@ -51,6 +53,19 @@ class ReleaseStore(dg.ConfigurableResource[None]):
         """Folder of the champion, brought to this machine if need be; None before the first release."""
         pointer = Mirror(remote, self.folder).pull() if (remote := self._remote) else self._pointer_here()
         return pointer.bundle_in(self.folder) if pointer else None
+
+    def bundle(self, version: str) -> Bundle | None:
+        """One release, live or not, opened; None when it is no longer kept.
+
+        Raises:
+            BundleError: it is kept but damaged.
+        """
+        folder = self.folder / version
+        if not folder.is_dir() and (remote := self._remote):
+            if remote.read(f"{version}/{MANIFEST}") is None:
+                return None
+            folder = Mirror(remote, self.folder).fetch(version)
+        return open_bundle(folder) if folder.is_dir() else None
 
     def publish(self, bundle: Path) -> ReleasePointer:
         """Make a bundle the live one, for every machine; old releases go."""

@@ -4,6 +4,7 @@ The tables are those of `serving/feedback/schema.py`; nothing of the service is 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS
+from ml.evaluation.parity import LoggedList
 from ml.features.pseudonym import MARK
 from orchestration.sources.source import Source
 
@@ -30,6 +32,7 @@ IMPRESSIONS = """
     select request_id, user_id, item_id, position, shown_at_us as shown_at, surface, bundle_version, propensity, source
     from impressions where shown_at_us >= :start_us and shown_at_us < :end_us order by id
 """
+LISTS = "select request_id, bundle_version, trace from requests order by shown_at_us desc, request_id limit :num_lists"
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,26 @@ class FeedbackRows:
         """Places shown in [start, end], as `RAW_IMPRESSIONS`."""
         return self._rows(IMPRESSIONS, RAW_IMPRESSIONS, start, end, arrived="shown_at")
 
+    def newest_lists(self, num_lists: int) -> list[LoggedList]:
+        """The last lists that were shown, with what they were made from."""
+        with self._connection() as connection:
+            rows = connection.execute(text(LISTS), {"num_lists": num_lists}).mappings()
+            return [LoggedList(**row) for row in rows]
+
     def _rows(self, sql: str, schema: pa.Schema, start: date, end: date, *, arrived: str) -> Iterator[pa.Table]:
         window = {"start_us": _midnight_us(start), "end_us": _midnight_us(end + timedelta(days=1))}
+        with self._connection() as connection:
+            for page in connection.execute(text(sql), window).mappings().partitions(ROWS):
+                yield _table([dict(row) for row in page], schema, arrived=arrived)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
         url = make_url(self.url)
         # The service's driver, whatever else is installed.
         engine = create_engine(url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url)
         try:
             with engine.connect().execution_options(stream_results=True) as connection:
-                for page in connection.execute(text(sql), window).mappings().partitions(ROWS):
-                    yield _table([dict(row) for row in page], schema, arrived=arrived)
+                yield connection
         finally:
             engine.dispose()
 

@@ -44,7 +44,7 @@ class SourceResource(dg.ConfigurableResource[None]):
         from orchestration.sources.declared import DeclaredTables
         from orchestration.sources.landing import LandedTables
 
-        logged = FeedbackRows.of(self.feedback) if self.feedback else None
+        logged = self.service_log()
         match self.name:
             case "demo" | "files":
                 source = self.open(until=until)
@@ -57,6 +57,10 @@ class SourceResource(dg.ConfigurableResource[None]):
                 return DeclaredTables.read(Path(_needed("mapping", self.mapping)), warehouse, logged)
             case unknown:
                 assert_never(unknown)
+
+    def service_log(self) -> FeedbackRows | None:
+        """What the service wrote down; None where there is no log, or none yet."""
+        return FeedbackRows.of(self.feedback) if self.feedback else None
 
     def open(self, *, until: date) -> Source:
         """The rows of the shop as they were known at the end of the day `until`.

@@ -17,7 +17,7 @@ from serving.dependencies import Feedback
 from serving.feedback import FeedbackLog
 from serving.feedback.analytics import Period, conversion_funnel, performance
 from serving.feedback.log import Answer
-from serving.problems import GUARDED, responses
+from serving.openapi import GUARDED, responses
 from serving.security import ADMIN
 
 MAX_DAYS = 92

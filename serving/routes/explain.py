@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import ValidationError
 
 from ml.runtime.explain import explain, explain_shown, provenance
 from ml.runtime.trace import RequestTrace
@@ -11,7 +12,8 @@ from serving.archive import Archive
 from serving.dependencies import Feedback, Release
 from serving.explain_schemas import WhyTrace
 from serving.feedback import FeedbackLog
-from serving.problems import GUARDED, MissingError, responses
+from serving.openapi import GUARDED, responses
+from serving.problems import MissingError
 from serving.request_id import SANE
 from serving.security import READ
 
@@ -61,7 +63,7 @@ def kept_trace(log: FeedbackLog, request_id: str) -> RequestTrace:
     """What was written down of a list.
 
     Raises:
-        MissingError: there is no such list.
+        MissingError: there is no such list, or it was written down by a version that had another form for it.
     """
     kept = log.trace_of(request_id)
     if not kept:
@@ -71,4 +73,13 @@ def kept_trace(log: FeedbackLog, request_id: str) -> RequestTrace:
             f"Expected the request id of a list this service gave. Received: {request_id!r}.",
             "Lists are written down within a second; one that was never asked for here has no explanation.",
         )
-    return RequestTrace.model_validate(kept)
+    try:
+        return RequestTrace.model_validate(kept)
+    except ValidationError as error:
+        wrong = ", ".join(sorted({str(part["loc"][0]) for part in error.errors() if part["loc"]}))
+        raise MissingError(
+            HTTPStatus.GONE,
+            "trace_of_another_version",
+            f"Expected a trace as this version of the service writes it. Received: another one, by its fields {wrong or 'all in all'}.",
+            "Ask a service of the version that gave the list; lists of this one can be explained.",
+        ) from error

@@ -5,13 +5,13 @@ from http import HTTPStatus
 from fastapi import APIRouter
 
 from serving.dependencies import Live
-from serving.problems import responses
+from serving.openapi import responses
 from serving.schemas import Alive, MirrorFacts, Ready, RefusedRelease
 
 router = APIRouter(tags=["probes"])
 
 
-@router.get("/healthz", summary="Is the process alive?")
+@router.get("/healthz", summary="Is the process alive?", responses=responses())
 async def healthz() -> Alive:
     """Always 200: restart the process if it does not answer."""
     return Alive()

@@ -26,7 +26,8 @@ from serving.inspection_schemas import (
     PastEvents,
     Visitors,
 )
-from serving.problems import GUARDED, MissingError, responses
+from serving.openapi import GUARDED, responses
+from serving.problems import MissingError
 from serving.request_id import SANE
 from serving.routes.explain import kept_trace
 from serving.schemas import RecommendationList

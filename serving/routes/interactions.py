@@ -26,7 +26,7 @@ from serving.feedback_schemas import (
     InteractionVerdict,
     NewInteraction,
 )
-from serving.problems import GUARDED, responses
+from serving.openapi import GUARDED, WITH_BODY, responses
 from serving.security import WRITE
 
 SECONDS_TO_COMMIT = 5.0
@@ -40,9 +40,7 @@ router = APIRouter(prefix="/api/v1", tags=["feedback"], dependencies=[WRITE], re
 @router.post(
     "/interactions",
     summary="What people did",
-    responses=responses(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
-    ),
+    responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 async def interactions(
     body: Interactions, request: Request, log: Feedback, visits: VisitsOf, telemetry: TelemetryOf

@@ -1,18 +1,19 @@
 """Figures for Prometheus."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from serving.problems import GUARDED
+from serving.openapi import GUARDED, responses
 from serving.security import READ
 from serving.security.gate import METRICS
 from serving.telemetry import Telemetry
 
-_FIGURES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
+_EXAMPLE = "# TYPE aisle_http_requests_in_flight gauge\naisle_http_requests_in_flight 3.0\n"
+_FIGURES = responses()
+_FIGURES[200] |= {
+    "content": {"text/plain": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    "description": "Prometheus' text format.",
 }
 
 

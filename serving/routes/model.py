@@ -5,7 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter
 
 from serving.dependencies import Release
-from serving.problems import GUARDED, responses
+from serving.openapi import GUARDED, responses
 from serving.schemas import ModelFacts
 from serving.security import READ
 

@@ -8,7 +8,7 @@ from ml.runtime.requests import RankRequest
 from serving.caller import caller_of
 from serving.list_requests import ItemsToRank
 from serving.lists import Lists
-from serving.problems import GUARDED, responses
+from serving.openapi import FROM_A_LIST, GUARDED, WITH_BODY, responses
 from serving.schemas import RankedItems
 from serving.security import READ
 
@@ -18,9 +18,7 @@ router = APIRouter(prefix="/api/v1", tags=["recommendations"], dependencies=[REA
 @router.post(
     "/rank",
     summary="Order my list",
-    responses=responses(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
-    ),
+    responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_A_LIST),
 )
 def rank(lists: Lists, http: Request, body: ItemsToRank) -> RankedItems:
     """The items named, in the order of one user or session; of a stranger, by popularity.

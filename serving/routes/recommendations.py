@@ -9,7 +9,7 @@ from serving.caller import CalledBy, caller_of
 from serving.dependencies import ItemId, Limit
 from serving.list_requests import Cart, Wished
 from serving.lists import Lists
-from serving.problems import GUARDED, responses
+from serving.openapi import FROM_A_LIST, GUARDED, WITH_BODY, responses
 from serving.schemas import RecommendationList
 from serving.security import READ
 
@@ -17,10 +17,11 @@ from serving.security import READ
 # a probe or another list wait, and the native parts (ONNX, index, ranker) let other threads run.
 router = APIRouter(prefix="/api/v1/recommendations", tags=["recommendations"], dependencies=[READ], responses=GUARDED)
 
-_REFUSALS = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+_LIST = responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_A_LIST)
+_LIST_ABOUT_AN_ITEM = _LIST | responses(HTTPStatus.NOT_FOUND, leads_to=FROM_A_LIST)
 
 
-@router.get("/homepage", summary="A list for one user", responses=responses(*_REFUSALS))
+@router.get("/homepage", summary="A list for one user", responses=_LIST)
 def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit = 12) -> RecommendationList:
     """Up to `limit` items, best first. A user nobody knows, in a session that did nothing, gets the popular list:
     `context.personalised` is false and every `source` is `popular`."""
@@ -28,11 +29,7 @@ def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit = 12) 
     return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
 
 
-@router.get(
-    "/product/{item_id:path}",
-    summary="A list for one product's page",
-    responses=responses(HTTPStatus.NOT_FOUND, *_REFUSALS),
-)
+@router.get("/product/{item_id:path}", summary="A list for one product's page", responses=_LIST_ABOUT_AN_ITEM)
 def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12) -> RecommendationList:
     """Up to `limit` items that go with a product, best first, never the product itself."""
     request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
@@ -42,7 +39,7 @@ def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, lim
 @router.get(
     "/frequently-bought-together/{item_id:path}",
     summary="What lay in one basket with a product",
-    responses=responses(HTTPStatus.NOT_FOUND, *_REFUSALS),
+    responses=_LIST_ABOUT_AN_ITEM,
 )
 def frequently_bought_together(
     lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12
@@ -56,7 +53,7 @@ def frequently_bought_together(
 @router.post(
     "/cart",
     summary="A list for a cart",
-    responses=responses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, *_REFUSALS),
+    responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_A_LIST),
 )
 def cart(lists: Lists, http: Request, body: Cart) -> RecommendationList:
     """Up to `limit` items that go with everything in a cart, best first, nothing of the cart itself."""

@@ -17,17 +17,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     now = datetime.now(UTC)
     try:
         path = ServiceSettings().api_keys_path
-        file = KeyFile.read(path)
         if chosen.command == "new-key":
             secret, key = ApiKey.make(chosen.name, chosen.scope, now=now)
-            file.with_key(key).write(path)
+            KeyFile.change(path, lambda file: file.with_key(key))
             _say(secret)
             _say(f"This is the only time it is shown. {path} holds its hash.", to=sys.stderr)
         elif chosen.command == "revoke":
-            file.without(chosen.key_id, now=now).write(path)
+            KeyFile.change(path, lambda file: file.without(chosen.key_id, now=now))
             _say(f"Revoked: {chosen.key_id}. Running services refuse it within a second.")
         else:
-            for key in file.keys:
+            for key in KeyFile.read(path).keys:
                 state = "live" if key.revoked_at is None else f"revoked {key.revoked_at:%Y-%m-%d}"
                 _say(
                     f"{key.key_id}  {key.name}  {','.join(sorted(key.scopes))}  made {key.created_at:%Y-%m-%d}  {state}"

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -16,7 +16,7 @@ from typing import Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from ml.contract.errors import PlatformError
-from ml.contract.files import write_atomically
+from ml.contract.files import locked, write_atomically
 from serving.settings import Environment, ServiceSettings
 
 LIVE_PER_NAME = 2
@@ -86,6 +86,16 @@ class KeyFile(BaseModel):
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, self.model_dump_json(indent=2))
+
+    @classmethod
+    def change(cls, path: Path, changed: Callable[[Self], Self]) -> None:
+        """Read, change and write a file of keys as one step: of two commands at once, neither undoes the other.
+
+        Raises:
+            PlatformError: the file is not a list of keys, or cannot be changed so.
+        """
+        with locked(path.parent):
+            changed(cls.read(path)).write(path)
 
     def with_key(self, key: ApiKey) -> Self:
         """This file and one more key.

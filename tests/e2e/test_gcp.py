@@ -30,7 +30,7 @@ LAST_DAY = "2026-06-30"
 
 
 @pytest.fixture(scope="module")
-def cloud(local_gcp: LocalGcp) -> Iterator[pytest.MonkeyPatch]:
+def cloud(local_gcp: LocalGcp, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
     """This process and its children find the local servers, empty at the start of the module."""
     local_gcp.reset()
     with pytest.MonkeyPatch.context() as patch:
@@ -39,6 +39,7 @@ def cloud(local_gcp: LocalGcp) -> Iterator[pytest.MonkeyPatch]:
         for name, value in {
             "AISLE_PLATFORM": "gcp",
             "AISLE_PSEUDONYM_KEY": KEY,
+            "AISLE_MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db",
             "AISLE_SHOP_SIZE": "tiny",
             "AISLE_AS_OF": LAST_DAY,
             "AISLE_RECIPE": str(Path(__file__).with_name("quick.yaml")),

@@ -88,6 +88,7 @@ def on_gcp(home: Path, **changes: object) -> PlatformSettings:
         gcp_project="p",
         gcp_bucket="shop-b",
         pseudonym_key="a-secret-of-our-own",
+        mlflow_tracking_uri="https://mlflow.example.com",
         **changes,
     )
 
@@ -123,7 +124,8 @@ def test_files_need_a_mapping(tmp_path: Path) -> None:
 def test_a_cloud_platform_names_everything_it_lacks_at_once(tmp_path: Path) -> None:
     with pytest.raises(
         ValidationError,
-        match=r"AISLE_MAPPING, .*AISLE_GCP_PROJECT, .*AISLE_GCP_BUCKET, .*AISLE_PSEUDONYM_KEY, .*not the development",
+        match=r"AISLE_MAPPING, .*AISLE_GCP_PROJECT, .*AISLE_GCP_BUCKET, .*AISLE_PSEUDONYM_KEY, .*not the development default; "
+        r"AISLE_MLFLOW_TRACKING_URI, .*would take the registry with it\. Received: none of these\. Set them\.",
     ):
         demo(tmp_path, platform=Platform.GCP, source=Source.FILES)
     assert on_gcp(tmp_path).in_bucket("releases") == "gs://shop-b/releases"

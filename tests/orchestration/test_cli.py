@@ -64,7 +64,13 @@ def test_releases_in_a_bucket_are_listed_and_rolled_back_from_any_machine(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    told = {"PLATFORM": "gcp", "GCP_PROJECT": "shop", "GCP_BUCKET": BUCKET, "PSEUDONYM_KEY": "a key of the shop's own"}
+    told = {
+        "PLATFORM": "gcp",
+        "GCP_PROJECT": "shop",
+        "GCP_BUCKET": BUCKET,
+        "PSEUDONYM_KEY": "a key of the shop's own",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
+    }
     for name, value in told.items():
         monkeypatch.setenv(f"AISLE_{name}", value)
     registry, remote = ReleaseStore.of(PlatformSettings()).registry(), store_at(f"{gcs.uri}/releases")

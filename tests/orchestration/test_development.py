@@ -10,7 +10,16 @@ def test_on_one_machine_everything_is_in_the_home(tmp_path: Path) -> None:
     dagster, service, mlflow = programs(PlatformSettings(home=tmp_path, platform=Platform.EMBEDDED), Ports())
     assert dagster.environment["AISLE_HOME"] == str(tmp_path)
     assert "AISLE_RELEASES" not in service.environment
-    assert f"sqlite:///{tmp_path}/mlflow.db" in mlflow.command
+    assert mlflow.environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_no_argument_of_a_program_holds_the_password_of_a_database(tmp_path: Path) -> None:
+    """Everybody on a machine may read arguments."""
+    address = "postgresql://mlflow:of-mlflow@db/mlflow"
+    settings = PlatformSettings(home=tmp_path, platform=Platform.EMBEDDED, mlflow_tracking_uri=address)
+    started = programs(settings, Ports())
+    assert started[-1].environment["MLFLOW_BACKEND_STORE_URI"] == address
+    assert not [argument for program in started for argument in program.command if "of-mlflow" in argument]
 
 
 def test_one_is_told_where_to_look() -> None:

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from sqlalchemy import text
 
 from ml.release.publish import publish
 from ml.runtime.bundle import open_bundle
@@ -93,6 +94,17 @@ def test_a_list_of_a_release_nobody_kept_is_410(client, home, bundles, asked):
     answer = client.get(f"{EXPLAIN}/{asked['request_id']}")
     assert (answer.status_code, answer.json()["error"]) == (410, "release_gone")
     assert bundles[0].name in answer.json()["message"]
+
+
+def test_a_trace_that_another_version_of_the_service_wrote_is_410(client, asked):
+    wait_until(lambda: client.app.state.feedback.backlog.lists == 0)
+    with client.app.state.feedback.engine.begin() as connection:
+        connection.execute(text("update requests set trace = json_remove(json_set(trace, '$.model', 1), '$.live')"))
+    answer = client.get(f"{EXPLAIN}/{asked['request_id']}")
+    problem = answer.json()
+    assert (answer.status_code, problem["error"]) == (410, "trace_of_another_version")
+    assert "Received: another one, by its fields live, model." in problem["message"]
+    assert "lists of this one can be explained" in problem["remedy"]
 
 
 def test_a_request_nobody_made_is_404(client):

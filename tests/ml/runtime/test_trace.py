@@ -9,7 +9,7 @@ import pytest
 
 from ml.contract.errors import BundleError
 from ml.contract.events import EventType
-from ml.evaluation.parity import parity
+from ml.evaluation.parity import LoggedList, parity
 from ml.runtime.explain import EXPLORATION, LISTED, explain, explain_shown, provenance
 from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.rank import Ranker
@@ -78,22 +78,43 @@ def test_a_trace_of_another_release_is_refused(bundle):
         replayed(replace(bundle, version="another"), trace)
 
 
-def traces_of(bundle) -> list[RequestTrace]:
-    return [RequestTrace.of(answered(bundle, request), bundle) for request in REQUESTS.values()]
+def logged(*traces: RequestTrace) -> list[LoggedList]:
+    return [LoggedList(f"r{n}", trace.bundle_version, trace.to_json()) for n, trace in enumerate(traces)]
+
+
+def lists_of(bundle) -> list[LoggedList]:
+    return logged(*(RequestTrace.of(answered(bundle, request), bundle) for request in REQUESTS.values()))
 
 
 def test_parity_holds_over_logged_answers(bundle):
-    report = parity({bundle.version: bundle}.get, traces_of(bundle))
+    lists = lists_of(bundle)
+    report = parity({bundle.version: bundle}.get, lists)
     assert report.holds
     assert (report.num_replayed, report.num_without_bundle, report.num_different) == (len(REQUESTS), 0, 0)
-    assert report.num_items == sum(len(trace.shown) for trace in traces_of(bundle))
+    assert report.num_items == sum(len(RequestTrace.from_json(each.trace).shown) for each in lists)
     assert report.max_difference <= 1e-5
 
 
 def test_parity_of_nothing_does_not_hold(bundle):
-    report = parity({}.get, traces_of(bundle))
-    assert not report.holds
-    assert report.num_without_bundle == len(REQUESTS)
+    assert not parity({}.get, []).holds
+    gone = parity({}.get, lists_of(bundle))
+    assert (gone.holds, gone.num_without_bundle) == (False, len(REQUESTS))
+    older = parity({bundle.version: bundle}.get, [LoggedList("r", bundle.version, '{"model": "of long ago"}')])
+    assert (older.holds, older.num_unreadable) == (False, 1)
+
+
+def test_parity_counts_what_it_cannot_judge_beside_what_it_can(bundle):
+    lists = lists_of(bundle)
+    strays = [replace(lists[0], bundle_version="gone"), replace(lists[0], trace="{}")]
+    report = parity({bundle.version: bundle}.get, lists + strays)
+    assert report.holds
+    assert (report.num_replayed, report.num_without_bundle, report.num_unreadable) == (len(REQUESTS), 1, 1)
+
+
+def test_parity_asks_for_each_bundle_once(bundle):
+    asked = []
+    parity(lambda version: asked.append(version), [replace(each, bundle_version=f"v{n % 2}") for n, each in enumerate(lists_of(bundle))])  # fmt: skip
+    assert asked == ["v0", "v1"]
 
 
 def with_other_leaves(bundle):
@@ -105,9 +126,9 @@ def with_other_leaves(bundle):
 
 
 def test_parity_notices_a_score_that_came_out_differently(bundle):
-    report = parity({bundle.version: with_other_leaves(bundle)}.get, traces_of(bundle))
+    report = parity({bundle.version: with_other_leaves(bundle)}.get, lists_of(bundle))
     assert not report.holds
-    assert {found.request.split()[1] for found in report.different} == {"homepage", "rank"}
+    assert {found.surface for found in report.different} == {"homepage", "rank"}
     assert report.max_difference == pytest.approx(0.01, abs=1e-4)
 
 
@@ -120,10 +141,15 @@ def test_parity_notices_a_changed_score_item_or_history_of_the_log(bundle):
         trace.model_copy(update={"shown": (first._replace(propensity=0.5), second, *others)}),
         trace.model_copy(update={"live": trace.live[:-1]}),
     ]
-    report = parity({bundle.version: bundle}.get, changed)
+    report = parity({bundle.version: bundle}.get, logged(*changed))
     assert report.num_different == len(changed)
-    assert "differ by up to 2e-05" in report.different[0].found
-    assert "Another history" in report.different[3].found
+    said = [(found.request_id, found.found) for found in report.different]
+    assert said == [
+        ("r1", f"From place 1: logged {[item.item_id for item in changed[1].shown[:5]]}, made again {[item.item_id for item in trace.shown[:5]]}."),
+        ("r3", "Another history: the bundle's record or the live events are not those of the request."),
+        ("r2", "Scores or propensities differ by up to 0.5."),
+        ("r0", "Scores or propensities differ by up to 2e-05."),
+    ]  # fmt: skip
 
 
 def test_an_explanation_adds_up_to_the_score(bundle):

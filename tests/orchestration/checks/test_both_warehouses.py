@@ -56,6 +56,7 @@ def settings(tmp_path: Path, fresh_gcp: LocalGcp) -> Callable[[Platform], Platfo
             gcp_project=fresh_gcp.project,
             gcp_bucket=fresh_gcp.bucket,
             pseudonym_key="a-secret-of-our-own",  # type: ignore[arg-type]
+            mlflow_tracking_uri="https://mlflow.example.com",
         )
 
     return settings_of

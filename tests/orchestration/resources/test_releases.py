@@ -40,6 +40,15 @@ def test_a_fresh_machine_brings_the_champion(tmp_path: Path, remote: str, writte
     assert ReleasePointer.read(fresh.folder).version == written_bundle.version
 
 
+def test_any_release_that_is_kept_can_be_opened(tmp_path: Path, remote: str | None, written_bundle) -> None:
+    store_of(tmp_path, "trains", remote).publish(written_bundle.path)
+    asks = store_of(tmp_path, "trains" if remote is None else "fresh", remote)
+    opened = asks.bundle(written_bundle.version)
+    assert opened is not None
+    assert opened.version == written_bundle.version
+    assert asks.bundle("of-long-ago") is None
+
+
 def test_a_champion_that_cannot_be_asked_for_is_never_taken_from_a_copy(
     tmp_path: Path, gcs: GcsServer, written_bundle
 ) -> None:

@@ -1,12 +1,15 @@
 """One variable chooses the platform; what it lacks is said at the start."""
 
+import runpy
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from ml.contract.errors import PlatformError
+from orchestration.assets import ingest, training
 from orchestration.resources import google, resources_for, warehouse_of
+from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import Platform, PlatformSettings
@@ -25,6 +28,7 @@ def on_gcp(home: Path, **changes: str) -> PlatformSettings:
         gcp_project="shop",
         gcp_bucket="shop-state",
         pseudonym_key="a-secret-of-our-own",
+        mlflow_tracking_uri="postgresql://mlflow:secret@db/mlflow",
         **changes,  # type: ignore[arg-type]
     )
 
@@ -40,7 +44,7 @@ def test_everything_of_the_embedded_platform_is_in_its_home(tmp_path: Path):
 
 @pytest.mark.usefixtures("fresh_gcp")
 def test_all_that_machines_share_on_the_cloud_is_in_the_project_and_the_bucket(tmp_path: Path):
-    found = resources_for(on_gcp(tmp_path, gcp_location="europe-west3", mlflow_tracking_uri="postgresql://db/mlflow"))
+    found = resources_for(on_gcp(tmp_path, gcp_location="europe-west3"))
     assert found["warehouse"] == BigQueryWarehouse(project="shop", location="europe-west3")
     assert found["expectations"].url == "bigquery://shop?location=europe-west3"
     assert (found["dbt"].target, found["dbt"].gcp_project, found["dbt"].gcp_location) == (
@@ -54,7 +58,7 @@ def test_all_that_machines_share_on_the_cloud_is_in_the_project_and_the_bucket(t
     assert found["recipe"].checkpoint_store == "gs://shop-state/checkpoints"
     releases = found["releases"]
     assert (releases.remote, releases.mlflow_artifacts) == ("gs://shop-state/releases", "gs://shop-state/mlflow")
-    assert releases.tracking_uri == "postgresql://db/mlflow"
+    assert ReleaseStore.of(on_gcp(tmp_path)).tracking_uri == "postgresql://mlflow:secret@db/mlflow"
 
 
 def test_missing_credentials_are_said_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -76,6 +80,36 @@ def test_missing_clients_are_said_at_the_start(monkeypatch: pytest.MonkeyPatch):
 def test_a_module_of_an_absent_package_is_not_there():
     assert not google._is_there("no_such_package.at_all")
     assert google._is_there("google.cloud.bigquery")
+
+
+@pytest.mark.parametrize(("platform", "holds"), [("embedded", "duckdb"), ("gcp", "bigquery")])
+def test_the_graph_says_what_holds_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, holds: str
+):
+    for name, value in (
+        on_gcp(tmp_path).model_dump(include={"gcp_project", "gcp_bucket", "mlflow_tracking_uri"}).items()
+    ):
+        monkeypatch.setenv(f"AISLE_{name.upper()}", value)
+    monkeypatch.setenv("AISLE_PSEUDONYM_KEY", "a-secret-of-our-own")
+    monkeypatch.setenv("AISLE_PLATFORM", platform)
+    kinds = {}
+    for module in (ingest, training):  # once more, and not in place of what other tests hold
+        again = runpy.run_path(str(module.__file__))
+        found = [value for value in again.values() if isinstance(value, dg.AssetsDefinition)]
+        kinds |= {spec.key.path[-1]: spec.kinds for assets in found for spec in assets.specs}
+    assert {name for name, of in kinds.items() if holds in of} == {
+        "interactions", "impressions", "items", "users", "training_examples",
+    }  # fmt: skip
+    assert all(not {"duckdb", "bigquery"} - {holds} & of for of in kinds.values())
+
+
+def test_the_address_of_the_registry_is_configured_by_name_too(tmp_path: Path):
+    of_server = resources_for(
+        PlatformSettings(home=tmp_path, mlflow_tracking_uri="postgresql://mlflow:secret@db/mlflow")
+    )
+    assert "secret" not in repr(of_server["releases"])
+    assert of_server["releases"].tracking_uri == dg.EnvVar("AISLE_MLFLOW_TRACKING_URI")
+    assert resources_for(PlatformSettings(home=tmp_path))["releases"].tracking_uri is None
 
 
 def test_the_address_of_the_log_is_configured_by_name_because_the_ui_shows_configuration(tmp_path: Path):

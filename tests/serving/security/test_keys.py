@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,6 +27,21 @@ def written(path, *scopes, name="shop"):
     secret, key = ApiKey.make(name, scopes, now=NOW)
     KeyFile.read(path).with_key(key).write(path)
     return secret, key
+
+
+def test_keys_made_at_the_same_moment_are_all_kept(path, monkeypatch):
+    read = KeyFile.read.__func__
+
+    def read_and_dawdle(cls, *arguments):
+        file = read(cls, *arguments)
+        time.sleep(0.02)  # so that without a lock everybody would have read before anybody wrote
+        return file
+
+    monkeypatch.setattr(KeyFile, "read", classmethod(read_and_dawdle))
+    made = [ApiKey.make(f"shop{number}", [Scope.READ], now=NOW)[1] for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: KeyFile.change(path, lambda file: file.with_key(key)), made))
+    assert {key.key_id for key in KeyFile.read(path).keys} == {key.key_id for key in made}
 
 
 def test_a_key_is_found_by_itself_and_by_nothing_near_it(path):
