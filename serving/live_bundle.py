@@ -75,6 +75,11 @@ class LiveBundle:
         return self._release
 
     @property
+    def is_open(self) -> bool:
+        """Some release answers."""
+        return self._release is not None
+
+    @property
     def refusal(self) -> Refusal | None:
         """Set while an older release, or none, answers instead of the one that should be live."""
         return self._refusal
