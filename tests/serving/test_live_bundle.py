@@ -147,7 +147,7 @@ def test_a_good_release_after_a_refused_one_clears_the_reason(client, home, bund
 def test_a_refused_release_is_tried_again_after_a_while_and_not_at_every_poll(home, bundles, monkeypatch):
     live = LiveBundle(home / "releases")
     tries = []
-    monkeypatch.setattr(live_bundle, "open_bundle", lambda folder: tries.append(folder) or _refuse())
+    monkeypatch.setattr(live_bundle, "open_bundle", lambda folder, **_: tries.append(folder) or _refuse())
     clock = [1000.0]
     monkeypatch.setattr(live_bundle, "monotonic", lambda: clock[0])
     for _ in range(5):
@@ -170,7 +170,7 @@ def test_what_is_live_is_not_opened_again(home, bundles, monkeypatch):
     live = LiveBundle(home / "releases")
     live.refresh()
     bundle = live.release.bundle
-    monkeypatch.setattr(live_bundle, "open_bundle", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(live_bundle, "open_bundle", lambda *_, **__: pytest.fail("opened again"))
     publish(bundles[0], releases=home / "releases", now=NOW.replace(year=2027))
     live.refresh()
     assert live.release.bundle is bundle
