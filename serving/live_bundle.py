@@ -54,7 +54,7 @@ class LiveBundle:
         releases: Path,
         *,
         pin: str | None = None,
-        poll_seconds: float = 2.0,
+        poll_seconds: float = 1.0,
         mirror: ReleaseMirror | None = None,
     ) -> None:
         self._releases = releases

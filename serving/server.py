@@ -43,18 +43,20 @@ class GracefulServer(uvicorn.Server):
         *,
         drain_seconds: float,
         on_ready: Callable[[], None] | None,
+        supervisor: int | None,
     ) -> None:
         """
         Args:
-            on_ready: called once it accepts. Given by a supervisor whose other workers accept on the same socket; then a withdrawn
-                worker accepts nothing more, for they do.
+            on_ready: called once it accepts.
+            supervisor: the process whose other workers accept on the same socket. So a withdrawn worker accepts nothing more; and when
+                that process is killed it leaves nobody behind on its port.
         """
         super().__init__(config)
         self._withdrawal = withdrawal
         self._drain_seconds = drain_seconds
         self._on_ready = on_ready
         self._stop_at = float("inf")
-        self._parent = os.getppid()
+        self._supervisor = supervisor
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -71,12 +73,10 @@ class GracefulServer(uvicorn.Server):
             self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._on_ready is not None:
+        if self._supervisor is not None:
             if self._withdrawal.begun:
                 self._accept_no_more()
-            self.should_exit |= (
-                os.getppid() != self._parent
-            )  # a supervisor that was killed leaves nobody behind on its port
+            self.should_exit |= os.getppid() != self._supervisor
         return await super().on_tick(counter) or monotonic() >= self._stop_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -95,6 +95,7 @@ def run(
     *,
     listener: socket.socket | None = None,
     on_ready: Callable[[LiveBundle], None] | None = None,
+    supervisor: int | None = None,
     peers: Peers | None = None,
 ) -> None:
     """Answer until told to stop, on a socket of a supervisor or on one of its own."""
@@ -116,5 +117,6 @@ def run(
         app.state.withdrawal,
         drain_seconds=settings.drain_seconds,
         on_ready=partial(on_ready, app.state.live) if on_ready else None,
+        supervisor=supervisor,
     )
     server.run(sockets=[listener] if listener else None)

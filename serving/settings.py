@@ -48,7 +48,7 @@ class ServiceSettings(BaseSettings):
         pattern=r"^[\w-][\w.-]*$",
         description="Serve this version and no other; unset follows the release pointer.",
     )
-    poll_seconds: float = Field(default=2.0, gt=0, le=3600, description="How often the release pointer is looked at.")
+    poll_seconds: float = Field(default=1.0, gt=0, le=3600, description="How often the release pointer is looked at.")
     pseudonym_key: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_KEY),
         min_length=8,

@@ -1,6 +1,7 @@
 """Where releases lie and how they are registered, as one resource."""
 
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -52,11 +53,11 @@ class ReleaseStore(dg.ConfigurableResource[None]):
         pointer = Mirror(remote, self.folder).pull() if (remote := self._remote) else self._pointer_here()
         return pointer.bundle_in(self.folder) if pointer else None
 
-    def publish(self, bundle: Path) -> ReleasePointer:
-        """Make a bundle the live one, for every machine; old releases go."""
+    def publish(self, bundle: Path, *, replacing: str | EllipsisType | None = ...) -> ReleasePointer:
+        """Make a bundle the live one, for every machine; old releases go. Fails when something else than `replacing` is live by now."""
         from ml.release import prune, publish
 
-        pointer = publish(bundle, releases=self.folder, now=utc_now(), remote=self._remote)
+        pointer = publish(bundle, releases=self.folder, now=utc_now(), remote=self._remote, replacing=replacing)
         prune(self.folder)
         if remote := self._remote:
             prune(remote)

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--ready-fd", type=int, required=True, help="pipe to the supervisor")
     parser.add_argument("--peers", type=Path, required=True, help="folder of the workers' own sockets")
     parser.add_argument("--number", type=int, required=True, help="of this worker; never given twice")
+    parser.add_argument("--supervisor", type=int, required=True, help="its process id")
     told = parser.parse_args()
     settings = ServiceSettings()
     dictConfig(log_config(settings.log_format, settings.log_level))
@@ -28,7 +29,13 @@ def main() -> None:
         os.write(told.ready_fd, READY if live.is_open else EMPTY)
         os.close(told.ready_fd)
 
-    run(settings, listener=socket.socket(fileno=told.listen_fd), on_ready=ready, peers=Peers(told.peers, told.number))
+    run(
+        settings,
+        listener=socket.socket(fileno=told.listen_fd),
+        on_ready=ready,
+        supervisor=told.supervisor,
+        peers=Peers(told.peers, told.number),
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,9 +30,9 @@ class Peers:
         """Tell the others this worker's metrics when they ask."""
 
         async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(generate_latest(registry))
-            await writer.drain()
-            writer.close()
+            with closing(writer):
+                writer.write(generate_latest(registry))
+                await writer.drain()
 
         self._server = await asyncio.start_unix_server(tell, self._path)
 
@@ -52,11 +53,10 @@ async def _asked(path: Path) -> str | None:
     try:
         async with asyncio.timeout(_SECONDS_TO_ANSWER):
             reader, writer = await asyncio.open_unix_connection(path)
-            told = await reader.read()
-            writer.close()
+            with closing(writer):
+                return (await reader.read()).decode()
     except (OSError, TimeoutError):
         return None
-    return told.decode()
 
 
 class _Joined(Collector):

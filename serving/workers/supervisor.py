@@ -105,6 +105,7 @@ class Supervisor:
         number = next(self._numbers)
         command = [
             sys.executable, "-m", "serving.workers", "--number", str(number), "--peers", str(self._folder),
+            "--supervisor", str(os.getpid()),
             "--listen-fd", str(self._listener.fileno()), "--ready-fd", str(ready_here),
         ]  # fmt: skip
         # A session of its own: Ctrl-C reaches it through the supervisor alone, once.
