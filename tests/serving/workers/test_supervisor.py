@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import re
 import signal
 import threading
@@ -10,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ml.contract.release import ReleasePointer
@@ -46,6 +46,10 @@ def workers(running: Service) -> set[str]:
     return {worker for worker, is_up in metrics(running, "aisle_worker_up").items() if is_up}
 
 
+def children_of(running: Service) -> list[psutil.Process]:
+    return psutil.Process(running.process.pid).children()
+
+
 class Pool(threading.Thread):
     """A shop's back end: one connection kept open, asked again and again, and never a second time for the same list."""
 
@@ -72,6 +76,7 @@ class Pool(threading.Thread):
             else:
                 self.failures.append(body)
             time.sleep(0.01)
+        connection.close()
 
     def end(self) -> None:
         self._over.set()
@@ -127,8 +132,8 @@ def _one_that_is_killed_is_replaced(running: Service, pools: list[Pool]) -> None
     for pool in pools:
         pool.end()  # what a killed process was answering is lost, and nobody can help it
     before = workers(running)
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    numbers = {child.cmdline()[child.cmdline().index("--number") + 1]: child for child in children_of(running)}
+    numbers[min(before)].kill()
     wait_until(lambda: len(workers(running)) == 2 and workers(running) != before, seconds=240)
 
 
