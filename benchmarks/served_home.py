@@ -114,7 +114,7 @@ class Running:
             answer = connection.getresponse()
             told: dict[str, Any] = json.loads(answer.read())
             return told if answer.status == 200 else None
-        except ConnectionError:
+        except OSError:
             return None
         finally:
             connection.close()

@@ -114,10 +114,10 @@ class LiveBundle:
 
     def start(self) -> None:
         """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad."""
+        self._stopping.clear()
         if self._mirror is not None:
             self._mirror.start()
         self.refresh()
-        self._stopping.clear()
         self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)
         self._thread.start()
 

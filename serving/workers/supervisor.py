@@ -137,9 +137,10 @@ class Supervisor:
             new = self._started()
             # An old worker may answer from a release that a new one cannot open any more.
             if self._said(new) != READY:
-                logger.error(
-                    "Worker %d did not become ready; worker %d and those after it stay.", new.number, old.number
-                )
+                if not self._stopping.is_set():
+                    logger.error(
+                        "Worker %d did not become ready; worker %d and those after it stay.", new.number, old.number
+                    )
                 self._end([new])
                 return
             self._workers[place] = new
@@ -159,7 +160,8 @@ class Supervisor:
                 worker.process.kill()
                 worker.process.wait()
             self._forget(worker)
-        return all(worker.process.returncode == 0 for worker in workers)
+        # By the signal itself: one that had not begun yet.
+        return all(worker.process.returncode in (0, -signal.SIGTERM) for worker in workers)
 
     def _forget(self, worker: _Worker) -> None:
         os.close(worker.ready)
