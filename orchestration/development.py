@@ -1,5 +1,6 @@
 """The programs of `make dev`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -70,9 +71,9 @@ def programs(settings: PlatformSettings, ports: Ports) -> list[Program]:
 
 
 def _releases_of(settings: PlatformSettings) -> dict[str, str]:
-    """Where the service finds what this platform publishes; nothing to say where that is its home."""
+    """Where the service finds what this platform publishes; nothing to say where that is its home, or where somebody said otherwise."""
     remote = settings.in_bucket("releases")
-    return {"AISLE_RELEASES": remote} if remote else {}
+    return {"AISLE_RELEASES": remote} if remote and not os.environ.get("AISLE_RELEASES") else {}
 
 
 def _beside(name: str) -> str:

@@ -149,6 +149,7 @@ def running_service(settings: PlatformSettings) -> Iterator[Service]:
         **{name: value for name, value in os.environ.items() if name != "AISLE_REDIS_URL"},
         "AISLE_HOME": str(settings.home),
         "AISLE_SERVICE_PORT": str(port),
+        "AISLE_WORKERS": "1",
         "AISLE_ENVIRONMENT": "development",
         "AISLE_FEEDBACK_URL": f"sqlite:///{scratch.name}/feedback.db",
     }

@@ -1,29 +1,32 @@
-"""`python -m serving`: listens on AISLE_SERVICE_HOST and AISLE_SERVICE_PORT."""
+"""`python -m serving`: listens on AISLE_SERVICE_HOST and AISLE_SERVICE_PORT, with AISLE_WORKERS processes."""
 
+import signal
+import sys
 from logging.config import dictConfig
+from types import FrameType
 
-import uvicorn
-
-from serving.app import create_app
 from serving.settings import ServiceSettings
 from serving.telemetry.logs import log_config
 
-SECONDS_TO_FINISH = 15
-"""For requests under way when the process is told to stop; the feedback log then has ten seconds to write what waits."""
 
-
-def main() -> None:
+def main() -> int:
+    signal.signal(signal.SIGTERM, _end)  # told to stop before there is anything to stop
     settings = ServiceSettings()
     dictConfig(log_config(settings.log_format, settings.log_level))
-    uvicorn.run(
-        create_app(settings),
-        host=settings.service_host,
-        port=settings.service_port,
-        log_config=None,  # ours, above
-        access_log=False,  # its lines would hold the query, and so the shop's own user ids
-        timeout_graceful_shutdown=SECONDS_TO_FINISH,
-    )
+    # Imported here: the supervisor of several workers needs none of what answers requests.
+    if settings.workers > 1:
+        from serving.workers.supervisor import supervise
+
+        return supervise(settings)
+    from serving.server import run
+
+    run(settings)
+    return 0
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """The service, assembled."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -41,6 +41,8 @@ from serving.telemetry import Telemetry
 from serving.telemetry.collector import StateCollector
 from serving.telemetry.middleware import RequestTelemetry
 from serving.visits import Visits, bundle_cut
+from serving.withdrawal import Withdrawal, WithdrawalNotice
+from serving.workers.peers import Peers
 
 _DESCRIPTION = """
 Lists for a shop's pages, from one verified release bundle, and from what the visitor did a moment ago.
@@ -52,26 +54,20 @@ Every path but the probes needs an API key: `Authorization: Bearer <key>`.
 """
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
-    """The service; it opens its bundle when it starts, and starts without one too (then it answers 503 until there is one)."""
+def create_app(settings: ServiceSettings | None = None, *, peers: Peers | None = None) -> FastAPI:
+    """The service; it opens its bundle when it starts, and starts without one too (then it answers 503 until there is one).
+
+    Args:
+        peers: where it is one of several workers.
+    """
     settings = settings or ServiceSettings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        state = app.state
-        state.keys = await run_in_threadpool(key_ring, settings)
-        state.feedback = await run_in_threadpool(
-            FeedbackLog.open, settings.feedback_address, default=settings.feedback_path
-        )
-        state.visits = Visits(state.feedback, _online_store(settings), cut_at=lambda: _live_cut(state.live))
-        state.telemetry.metrics.registry.register(
-            StateCollector(state.live, state.archive, state.feedback, state.visits)
-        )
-        await run_in_threadpool(state.live.start)
-        await run_in_threadpool(state.visits.start)
-        yield
-        for part in (state.live.stop, state.visits.stop, state.feedback.close, state.telemetry.stop):
-            await run_in_threadpool(part)
+        # Closed in reverse, each whatever becomes of the others: what was acknowledged is written even if a release cannot be let go.
+        async with AsyncExitStack() as parts:
+            await _open(app, settings, parts)
+            yield
 
     app = FastAPI(
         title="Aisle",
@@ -86,6 +82,8 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.archive = Archive(settings.releases_folder)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
     app.state.telemetry = Telemetry.to(settings.otel_endpoint)
+    app.state.withdrawal = Withdrawal()
+    app.state.peers = peers
     _guard(app, settings)
     problems.install(app)
     for routes in (recommendations, rank, explain, interactions, analytics, inspection, model, health):
@@ -94,6 +92,29 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     if settings.console:
         app.include_router(console.console_router())
     return app
+
+
+async def _open(app: FastAPI, settings: ServiceSettings, parts: AsyncExitStack) -> None:
+    """Start every part; `parts` then knows how to end it."""
+    state = app.state
+    state.keys = await run_in_threadpool(key_ring, settings)
+    parts.push_async_callback(run_in_threadpool, state.telemetry.stop)
+    state.feedback = await run_in_threadpool(
+        FeedbackLog.open, settings.feedback_address, default=settings.feedback_path
+    )
+    parts.push_async_callback(run_in_threadpool, state.feedback.close)
+    state.visits = Visits(state.feedback, _online_store(settings), cut_at=lambda: _live_cut(state.live))
+    registry = state.telemetry.metrics.registry
+    collector = StateCollector(state.live, state.archive, state.feedback, state.visits)
+    registry.register(collector)
+    parts.callback(registry.unregister, collector)
+    await run_in_threadpool(state.live.start)
+    parts.push_async_callback(run_in_threadpool, state.live.stop)
+    await run_in_threadpool(state.visits.start)
+    parts.push_async_callback(run_in_threadpool, state.visits.stop)
+    if state.peers is not None:
+        await state.peers.start(registry)
+        parts.push_async_callback(state.peers.stop)
 
 
 def _live_bundle(settings: ServiceSettings) -> LiveBundle:
@@ -124,6 +145,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             expose_headers=[HEADER, "Retry-After"],
             max_age=3600,
         )
+    app.add_middleware(WithdrawalNotice, withdrawal=app.state.withdrawal)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTelemetry, telemetry=app.state.telemetry)
     app.add_middleware(RequestIds)

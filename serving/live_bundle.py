@@ -1,22 +1,28 @@
 """The bundle that answers, and the thread that replaces it when another release becomes the live one."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 
+import ml
 from ml.contract.errors import BundleError, ReleaseError
 from ml.contract.manifest import MANIFEST
 from ml.contract.release import POINTER, ReleasePointer
 from ml.runtime.bundle import Bundle, open_bundle
+from ml.runtime.golden import Golden
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest, Request
+from serving.pace import Hashes, Pace
 from serving.release_mirror import MirrorState, ReleaseMirror
 
 RETRY_SECONDS = 60.0
 """A refused release is tried again this often: its disk may have been the trouble. Opening costs seconds, so not at every poll."""
+JOIN_SECONDS = 5.0
+"""One part of a huge bundle may take longer to open; it is left to itself when the service stops."""
 _WARM_REQUESTS = 3
 
 logger = logging.getLogger(__name__)
@@ -48,7 +54,7 @@ class LiveBundle:
         releases: Path,
         *,
         pin: str | None = None,
-        poll_seconds: float = 2.0,
+        poll_seconds: float = 1.0,
         mirror: ReleaseMirror | None = None,
     ) -> None:
         self._releases = releases
@@ -61,6 +67,8 @@ class LiveBundle:
         self._stamp: tuple[int, int] | None = None
         self._next_try = 0.0
         self._stopping = Event()
+        self._pace = Pace(self._stopping)
+        self._hashes = Hashes(self._pace.rest)
         self._thread: Thread | None = None
 
     @property
@@ -73,6 +81,11 @@ class LiveBundle:
         if self._release is None:
             raise ReleaseError(self._why_none())
         return self._release
+
+    @property
+    def is_open(self) -> bool:
+        """Some release answers."""
+        return self._release is not None
 
     @property
     def refusal(self) -> Refusal | None:
@@ -101,20 +114,20 @@ class LiveBundle:
 
     def start(self) -> None:
         """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad."""
+        self._stopping.clear()
         if self._mirror is not None:
             self._mirror.start()
         self.refresh()
-        self._stopping.clear()
         self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop following; what is live keeps answering."""
+        """Stop following, in the middle of a release that is being opened too; what is live keeps answering."""
         self._stopping.set()
         if self._mirror is not None:
             self._mirror.stop()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(JOIN_SECONDS)
 
     def refresh(self) -> None:
         """Make the release that should be live the one that answers, if that changed; keep the old one if it cannot be opened."""
@@ -125,6 +138,9 @@ class LiveBundle:
         try:
             opened = self._opened()
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
+            if self._stopping.is_set():
+                return
+            self._hashes.forget()  # the next attempt reads everything again: perhaps the disk was the trouble
             self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
             self._refusals += 1
             logger.warning("Release refused: %s", self._refusal.reason)
@@ -150,12 +166,15 @@ class LiveBundle:
         if self._release is not None and self._release.bundle.version == version:
             return replace(self._release, pointer=pointer)
         folder = pointer.bundle_in(self._releases) if pointer else self._releases / str(self._pin)
-        bundle = open_bundle(folder)
+        self._pace.begin(hurry=self._release is None)
+        bundle = open_bundle(folder, entry_of=self._hashes.entry_of, rest=self._pace.rest)
+        self._hashes.forget_missing()
         if bundle.version != version:
             raise BundleError(
                 f"Expected bundle {version} in {folder}. Received: {bundle.version}. Run `aisle rollback`, or pin another AISLE_BUNDLE."
             )
-        warm(bundle, now=datetime.now(UTC))
+        warm(bundle, now=datetime.now(UTC), rest=self._pace.rest)
+        ask_golden(bundle, folder, rest=self._pace.rest)
         logger.info("Bundle %s answers from now on.", bundle.version)
         return LiveRelease(bundle, datetime.now(UTC), pointer)
 
@@ -169,7 +188,7 @@ class LiveBundle:
         return status.st_mtime_ns, status.st_ino
 
 
-def warm(bundle: Bundle, *, now: datetime) -> None:
+def warm(bundle: Bundle, *, now: datetime, rest: Callable[[], None] = lambda: None) -> None:
     """Ask a bundle what will be asked: fills its caches before the first customer waits for them, and proves that it answers.
 
     Raises:
@@ -179,9 +198,27 @@ def warm(bundle: Bundle, *, now: datetime) -> None:
     item_ids = bundle.items.vocabulary.ids.slice(0, _WARM_REQUESTS).to_pylist()
     homes: list[Request] = [HomeRequest(user_id=user_id) for user_id in (None, *user_ids)]
     for request in homes + [ProductRequest(item_id=item_id) for item_id in item_ids]:
+        rest()
         answer = recommend(bundle, request, now=now)
         # A product page leaves its own item out, so two available items are the least that must give a list.
         if not answer.items and bundle.items.available.sum() > 1:
             raise BundleError(f"Bundle {bundle.version} must answer {request}. Received: an empty list.")
         for item in answer.items:
             bundle.display(item.item_row)
+
+
+def ask_golden(bundle: Bundle, folder: Path, *, rest: Callable[[], None] = lambda: None) -> None:
+    """Compare a bundle's answers with those it gave where it was written.
+
+    Raises:
+        BundleError: they differ although the code is the same. After a change of the code they may: that is said in the log alone, or
+            nobody could go back to a release of before it.
+    """
+    golden = Golden.read(folder)
+    differing = golden.differing(bundle, rest=rest) if golden else None
+    if differing is None:
+        return
+    assert bundle.manifest is not None  # `open_bundle` always reads one
+    if bundle.manifest.facts.code_version == ml.__version__:
+        raise BundleError(differing)
+    logger.warning("Written by Aisle %s, read by %s: %s", bundle.manifest.facts.code_version, ml.__version__, differing)

@@ -30,7 +30,7 @@ class MirrorState:
 class ReleaseMirror:
     """`local` follows the release pointer of `remote`, or holds one version of it."""
 
-    def __init__(self, remote: str, local: Path, *, pin: str | None = None, poll_seconds: float = 2.0) -> None:
+    def __init__(self, remote: str, local: Path, *, pin: str | None = None, poll_seconds: float = 1.0) -> None:
         self._local = local
         self._pin = pin
         self._poll_seconds = poll_seconds

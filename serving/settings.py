@@ -48,7 +48,7 @@ class ServiceSettings(BaseSettings):
         pattern=r"^[\w-][\w.-]*$",
         description="Serve this version and no other; unset follows the release pointer.",
     )
-    poll_seconds: float = Field(default=2.0, gt=0, le=3600, description="How often the release pointer is looked at.")
+    poll_seconds: float = Field(default=1.0, gt=0, le=3600, description="How often the release pointer is looked at.")
     pseudonym_key: SecretStr = Field(
         default=SecretStr(DEVELOPMENT_KEY),
         min_length=8,
@@ -105,6 +105,19 @@ class ServiceSettings(BaseSettings):
         pattern=r"^https?://",
         description="Base address of an OpenTelemetry collector, `http://collector:4318`; unset sends no traces. Needs the extra `otel`.",
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that answer on the port, each with the whole bundle; more than one needs Redis. Limits count in each.",
+    )
+    drain_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=300,
+        description="How long after SIGTERM requests are still taken, while `/readyz` says 503 and connections are handed back: as long "
+        "as whoever sends them needs to look elsewhere.",
+    )
     service_host: str = Field(default="127.0.0.1", description="Address to listen on.")
     service_port: int = Field(default=8000, ge=1, le=65_535, description="Port to listen on.")
 
@@ -144,6 +157,15 @@ class ServiceSettings(BaseSettings):
     @property
     def redis_address(self) -> str | None:
         return self.redis_url.get_secret_value() if self.redis_url else None
+
+    @model_validator(mode="after")
+    def _workers_share_visits(self) -> Self:
+        if self.workers > 1 and self.redis_url is None:
+            raise ValueError(
+                f"AISLE_WORKERS={self.workers} needs a store of visits that all of them see. Received: no AISLE_REDIS_URL, so an event "
+                "that one worker took would reach the lists of that worker only. Set AISLE_REDIS_URL, or AISLE_WORKERS=1."
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_development_secret_in_production(self) -> Self:

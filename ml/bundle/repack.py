@@ -26,6 +26,7 @@ TABLES = (
     Names.RANKER,
     Names.SETTINGS,
     Names.POPULAR,
+    Names.GOLDEN,
 )
 """What is written anew; all else in a bundle is its models."""
 

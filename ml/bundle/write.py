@@ -14,6 +14,7 @@ from ml.contract.errors import ContractError
 from ml.contract.files import sync, sync_tree
 from ml.contract.manifest import MANIFEST, BundleFacts, Manifest, file_entry
 from ml.runtime.bundle import Bundle, Names
+from ml.runtime.golden import Golden
 
 POPULAR_LISTED = 200
 
@@ -57,6 +58,7 @@ def write_bundle(bundle: Bundle, prepared: Sequence[Path], parent: Path, *, fact
         for folder in prepared:
             shutil.copytree(folder, draft, dirs_exist_ok=True)
         _write_parts(bundle, draft)
+        Golden.of(bundle, now=facts.cut_at).write(draft)
         manifest = Manifest.of(facts, {_name(draft, path): file_entry(path) for path in _files(draft)})
         manifest.write(draft)
         final = parent / manifest.version

@@ -1,6 +1,7 @@
 """What a release bundle says of itself. Its version is derived from everything it says, so no byte of it can change unseen."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -114,11 +115,17 @@ class Manifest(BaseModel):
 REMEDY = "Re-materialise `candidate_bundle`, or pin AISLE_BUNDLE to an older version."
 
 
-def file_entry(path: Path) -> FileEntry:
+def file_entry(path: Path, *, rest: Callable[[], None] = lambda: None) -> FileEntry:
+    """What a manifest says of a file.
+
+    Args:
+        rest: called between any two blocks of a megabyte.
+    """
     with path.open("rb") as file:
         digest = sha256()
         while block := file.read(1 << 20):
             digest.update(block)
+            rest()
     return FileEntry(sha256=digest.hexdigest(), size=path.stat().st_size)
 
 

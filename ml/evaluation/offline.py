@@ -16,7 +16,7 @@ from ml.dataset.training_data import TrainingData
 from ml.evaluation.baselines import Past, standard_baselines
 from ml.evaluation.head_metrics import HeadMetrics, of_numbers, of_probabilities
 from ml.evaluation.replay import Replay, replay
-from ml.evaluation.report import OURS, EvaluationReport, EvaluationSettings, Latency
+from ml.evaluation.report import CHAMPION, OURS, EvaluationReport, EvaluationSettings, Latency
 from ml.evaluation.scoring import EvaluationContext, evaluate
 from ml.index.planner import IndexSettings, build_index
 from ml.runtime.bundle import Bundle
@@ -71,8 +71,10 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
     systems = {OURS: ours.recommended, **standard_baselines(past, k=exam.settings.depth)}
     for name, rival in (rivals or {}).items():
         systems[name] = _replayed(exam.twin_of(rival), goals, exam).recommended
+    champion = (rivals or {}).get(CHAMPION)
     context = EvaluationContext(
         bundle_version=bundle.version,
+        champion_version=champion.version if champion else None,
         past=past,
         item_categories=twin.items.categories,
         test_until=datetime.fromtimestamp(exam.split.test.end, UTC),

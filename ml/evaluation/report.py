@@ -145,6 +145,9 @@ class Summary(_Frozen):
     """Everything of an evaluation that fits on a page."""
 
     bundle_version: str
+    champion_version: str | None = Field(
+        default=None, description="The release it was judged against; null when there was none."
+    )
     history_from: datetime = Field(description="First event the systems could know, UTC.")
     cut_at: datetime = Field(description="The systems knew what was known before; the test starts here, UTC.")
     test_until: datetime

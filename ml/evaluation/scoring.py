@@ -50,6 +50,8 @@ class EvaluationContext:
     item_categories: Rows
     """`[num_items]`, -1 unknown."""
     test_until: datetime
+    champion_version: str | None = None
+    """The release among the systems."""
     heads: tuple[HeadMetrics, ...] = ()
     candidates: tuple[CandidateRecall, ...] = ()
     latency: Latency | None = None
@@ -77,6 +79,7 @@ def evaluate(
     return EvaluationReport(
         Summary(
             bundle_version=context.bundle_version,
+            champion_version=context.champion_version,
             history_from=_instant(int(context.past.log.occurred_at.min(initial=context.past.cut))),
             cut_at=_instant(context.past.cut),
             test_until=context.test_until,

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import EllipsisType
 from typing import Self
 
 from ml.contract.errors import PreconditionError, ReleaseError
@@ -31,7 +32,14 @@ class Release:
     is_live: bool
 
 
-def publish(bundle: Path, *, releases: Path, now: datetime, remote: ObjectStore | None = None) -> ReleasePointer:
+def publish(
+    bundle: Path,
+    *,
+    releases: Path,
+    now: datetime,
+    remote: ObjectStore | None = None,
+    replacing: str | EllipsisType | None = ...,
+) -> ReleasePointer:
     """Copy a bundle into `releases/<version>/`, verify the copy, then make it the live one in one step.
 
     A version already published is only made live again.
@@ -39,14 +47,17 @@ def publish(bundle: Path, *, releases: Path, now: datetime, remote: ObjectStore 
     Args:
         remote: store of the releases that other machines follow; `releases` is then this machine's copy of it. The bundle goes
             there before anything is live.
+        replacing: version the bundle was judged against, None where nothing was live then; left out, whatever is live is replaced.
 
     Raises:
         BundleError: the copy is not what the manifest says. What was live stays live.
-        ReleaseError: somebody else published meanwhile. What they published is live.
+        ReleaseError: something else than `replacing` is live, or somebody else published meanwhile. What they published is live.
         StorageError: the store is away. What was live stays live; publishing again goes on where it broke off.
     """
     version = Manifest.read(bundle).version
     before = _Live.read(remote or FolderStore(releases))
+    if replacing is not ... and before.version not in (replacing, version):
+        raise _overtaken(version, judged_against=replacing, live=before.version)
     target = releases / version
     if not target.exists():
         _copy_whole(bundle, target)
@@ -138,10 +149,14 @@ class _Live:
             self.place.write(POINTER, pointer.as_text().encode(), if_generation=generation)
         except PreconditionError as error:
             now_live = _Live.read(self.place).version
-            raise ReleaseError(
-                f"{pointer.version} was to replace {self.version or 'nothing'}. Received: {now_live}, which somebody else "
-                "published meanwhile and which stays live. Judge the bundle against it, then publish again."
-            ) from error
+            raise _overtaken(pointer.version, judged_against=self.version, live=now_live) from error
+
+
+def _overtaken(version: str, *, judged_against: str | None, live: str | None) -> ReleaseError:
+    return ReleaseError(
+        f"{version} was to replace {judged_against or 'nothing'}. Received: {live or 'nothing that is live'}, which somebody else "
+        "published meanwhile and which stays live. Judge the bundle against it, then publish again."
+    )
 
 
 def _copy_whole(bundle: Path, target: Path) -> None:

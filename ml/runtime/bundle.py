@@ -1,13 +1,15 @@
 """A release, opened: everything an answer needs, verified before any of it is parsed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from ml.contract.errors import BundleError
-from ml.contract.manifest import MANIFEST, REMEDY, Manifest, file_entry
+from ml.contract.manifest import MANIFEST, REMEDY, FileEntry, Manifest, file_entry
 from ml.contract.types import Floats, Rows
 from ml.features.tower_inputs import USER_ATTRIBUTES, TowerEncoder
 from ml.runtime.candidates import SourceTables
@@ -17,6 +19,8 @@ from ml.runtime.search import Index, open_index
 from ml.runtime.settings import RequestSettings
 from ml.runtime.towers import OnnxTowers
 from ml.runtime.users import UserTable
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -68,33 +72,45 @@ class Names:
     RANKER = "ranker.txt"
     SETTINGS = "request.json"
     POPULAR = "popular.json"
+    GOLDEN = "golden.json"
     SAVED_MODEL = "saved_model"
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(
+    folder: Path, *, entry_of: Callable[[Path], FileEntry] = file_entry, rest: Callable[[], None] = lambda: None
+) -> Bundle:
     """The bundle in a folder, after every file was compared with the manifest.
+
+    Args:
+        entry_of: makes the entry of a file that is compared.
+        rest: called between any two parts, by whoever opens one beside other work.
 
     Raises:
         BundleError: a file is missing, altered, cut short or was added; the message names it.
     """
-    manifest = verified(folder)
-    vectors = np.load(folder / Names.VECTORS, allow_pickle=False)
+    manifest = verified(folder, entry_of=entry_of)
+
+    def part(load: Callable[..., Part], *arguments: object) -> Part:
+        rest()
+        return load(*arguments)
+
+    vectors = part(np.load, folder / Names.VECTORS)
     return Bundle(
         version=manifest.version,
-        items=ItemTable.load(folder / Names.ITEMS),
-        users=UserTable.load(folder / Names.USERS),
-        encoder=TowerEncoder.load(folder / Names.VOCABULARIES),
-        towers=OnnxTowers.open(folder),
+        items=part(ItemTable.load, folder / Names.ITEMS),
+        users=part(UserTable.load, folder / Names.USERS),
+        encoder=part(TowerEncoder.load, folder / Names.VOCABULARIES),
+        towers=part(OnnxTowers.open, folder),
         vectors=vectors,
-        index=open_index(folder / Names.INDEX, vectors),
-        sources=SourceTables.load(folder / Names.SOURCES),
-        ranker=Ranker.load(folder / Names.RANKER),
-        settings=RequestSettings.load(folder / Names.SETTINGS),
+        index=part(open_index, folder / Names.INDEX, vectors),
+        sources=part(SourceTables.load, folder / Names.SOURCES),
+        ranker=part(Ranker.load, folder / Names.RANKER),
+        settings=part(RequestSettings.load, folder / Names.SETTINGS),
         manifest=manifest,
     )
 
 
-def verified(folder: Path) -> Manifest:
+def verified(folder: Path, *, entry_of: Callable[[Path], FileEntry] = file_entry) -> Manifest:
     """The manifest of a folder that holds exactly what the manifest lists."""
     manifest = Manifest.read(folder)
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - {MANIFEST}
@@ -107,6 +123,6 @@ def verified(folder: Path) -> Manifest:
             raise BundleError(
                 f"Bundle {manifest.version}: {name} must have {expected.size} bytes. Received: {size}. {REMEDY}"
             )
-        if file_entry(folder / name) != expected:
+        if entry_of(folder / name) != expected:
             raise BundleError(f"Bundle {manifest.version} failed its checksum on {name}. {REMEDY}")
     return manifest

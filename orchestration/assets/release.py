@@ -157,11 +157,12 @@ def released_bundle(
         ),
     )
     yield check_of(verdict)
-    released = candidate_bundle
+    released, replaced = candidate_bundle, offline_report.summary.champion_version
     if not verdict.promote:
         context.log.warning("The challenger is not released: %s", " ".join(verdict.reasons))
         if champion is None or Manifest.read(champion).facts.cut_at >= training_examples.cut_at:
             return
+        replaced = champion.name
         released = repack(
             champion,
             training_examples,
@@ -172,7 +173,7 @@ def released_bundle(
             run_id=context.run_id,
         )
         registered = registry.log_candidate(released.path, Candidate(tags={**tags, "models_of": champion.name}))
-    pointer = releases.publish(released.path)
+    pointer = releases.publish(released.path, replacing=replaced)
     if verdict.promote:
         registry.promote(registered, verdict)
     else:

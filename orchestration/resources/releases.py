@@ -1,6 +1,7 @@
 """Where releases lie and how they are registered, as one resource."""
 
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -67,11 +68,11 @@ class ReleaseStore(dg.ConfigurableResource[None]):
             folder = Mirror(remote, self.folder).fetch(version)
         return open_bundle(folder) if folder.is_dir() else None
 
-    def publish(self, bundle: Path) -> ReleasePointer:
-        """Make a bundle the live one, for every machine; old releases go."""
+    def publish(self, bundle: Path, *, replacing: str | EllipsisType | None = ...) -> ReleasePointer:
+        """Make a bundle the live one, for every machine; old releases go. Fails when something else than `replacing` is live by now."""
         from ml.release import prune, publish
 
-        pointer = publish(bundle, releases=self.folder, now=utc_now(), remote=self._remote)
+        pointer = publish(bundle, releases=self.folder, now=utc_now(), remote=self._remote, replacing=replacing)
         prune(self.folder)
         if remote := self._remote:
             prune(remote)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.__main__ import SECONDS_TO_FINISH
 from serving.app import create_app
 from serving.feedback.log import _SECONDS_TO_FLUSH
+from serving.live_bundle import JOIN_SECONDS
+from serving.server import SECONDS_TO_FINISH
 from serving.settings import Environment, ServiceSettings
 from tests.deploy.manifests import DEPLOY, built, containers, documents, of_kind
 
@@ -88,10 +89,10 @@ def test_probes_ask_paths_that_need_no_key_on_the_port_that_is_open(pod):
 
 
 def test_a_pod_has_the_time_it_needs_to_stop(pod):
-    [service] = pod["containers"]
-    _python, _c, program = service["lifecycle"]["preStop"]["exec"]["command"]
-    sleeps = float(re.fullmatch(r"import time; time\.sleep\((\d+)\)", program)[1])
-    assert pod["terminationGracePeriodSeconds"] >= sleeps + SECONDS_TO_FINISH + _SECONDS_TO_FLUSH + 5
+    [told] = of_kind("service", "ConfigMap")
+    drains = float(told["data"]["AISLE_DRAIN_SECONDS"])
+    assert drains >= 5, "until every node knows that its endpoint is withdrawn"
+    assert pod["terminationGracePeriodSeconds"] >= drains + SECONDS_TO_FINISH + JOIN_SECONDS + _SECONDS_TO_FLUSH + 5
 
 
 def test_everything_that_selects_pods_selects_these(deployment):

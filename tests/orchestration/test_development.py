@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from orchestration.development import Ports, programs
 from orchestration.settings import Platform, PlatformSettings
 
@@ -39,3 +41,16 @@ def test_on_the_cloud_the_service_follows_the_bucket_and_a_server_elsewhere_keep
     )
     _dagster, service = programs(settings, Ports())
     assert service.environment["AISLE_RELEASES"] == "gs://shop-state/releases"
+
+
+def test_whoever_says_where_releases_are_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AISLE_RELEASES", str(tmp_path / "elsewhere"))
+    settings = PlatformSettings(
+        home=tmp_path,
+        platform=Platform.GCP,
+        gcp_project="shop",
+        gcp_bucket="shop-state",
+        pseudonym_key="a-secret-of-our-own",  # type: ignore[arg-type]
+    )
+    service = next(program for program in programs(settings, Ports()) if program.name == "service")
+    assert "AISLE_RELEASES" not in service.environment, "what the process has is handed on"

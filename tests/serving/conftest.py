@@ -67,8 +67,8 @@ def empty_client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+def wait_until(is_so: Callable[[], bool], *, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.01)

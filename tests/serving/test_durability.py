@@ -1,17 +1,11 @@
 """Nothing acknowledged is ever lost: the process is killed, the disk is full, the database is locked."""
 
 import http.client
-import json
-import os
 import resource
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,67 +13,12 @@ from sqlalchemy import event
 
 from serving.app import create_app
 from serving.feedback import engine
-from serving.security.keys import development_key
 from serving.settings import ServiceSettings
 from tests.serving.conftest import TestClient, wait_until
-from tests.serving.services import free_port
+from tests.serving.process import service
 
-ROOT = Path(__file__).parents[2]
 INTERACTIONS = "/api/v1/interactions"
 HOMEPAGE = "/api/v1/recommendations/homepage"
-
-
-class Service:
-    """`python -m serving` in a process of its own."""
-
-    def __init__(self, home: Path, *, before: Callable[[], None] | None = None, **environment: str) -> None:
-        self.home, self.port = home, free_port()
-        home.mkdir(parents=True, exist_ok=True)
-        self._log = (home / "service.log").open("ab")
-        settings = {"AISLE_HOME": str(home), "AISLE_SERVICE_PORT": str(self.port), **environment}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "serving"],
-            cwd=ROOT, env={**os.environ, **settings}, stdout=self._log, stderr=self._log, preexec_fn=before,
-        )  # fmt: skip
-        wait_until(self._is_up)
-        self._key = development_key(home / "development_api_key")
-
-    def post(self, body: object, *, timeout: float = 10) -> tuple[int, dict]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-            connection.request("POST", INTERACTIONS, json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(30)
-        self._log.close()
-        return code
-
-    def _is_up(self) -> bool:
-        assert self.process.poll() is None, (self.home / "service.log").read_text()[-2000:]
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-        except ConnectionError:
-            return False
-        finally:
-            connection.close()
-
-
-@contextmanager
-def service(home: Path, **options) -> Iterator[Service]:
-    running = Service(home, **options)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.end(signal.SIGKILL)
 
 
 def logged(home: Path) -> set[str]:
@@ -128,7 +67,7 @@ def test_asked_to_stop_it_writes_what_waits_and_ends_well(tmp_path):
     with service(tmp_path) as running:
         status, _ = running.post({"interactions": [view(f"e{number}") for number in range(1000)]})
         assert status == 200
-        assert running.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+        assert running.end(signal.SIGTERM) == 0
     assert len(logged(tmp_path)) == 1000
 
 

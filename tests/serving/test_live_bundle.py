@@ -1,7 +1,10 @@
+import re
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from threading import Event
 from threading import enumerate as enumerate_threads
 
@@ -9,10 +12,12 @@ import pyarrow as pa
 import pytest
 
 from ml.contract.errors import BundleError, ReleaseError
+from ml.contract.manifest import FileList, Manifest
 from ml.contract.release import ReleasePointer, manifest_sha256
 from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 from ml.release.publish import publish, rollback
 from ml.runtime.bundle import open_bundle
+from ml.runtime.golden import Golden
 from ml.runtime.items import ItemTable
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
@@ -121,6 +126,111 @@ def test_a_damaged_release_is_refused_the_old_one_answers_and_the_reason_is_visi
     assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
 
 
+def release_by_hand(folder: Path, releases: Path) -> None:
+    """As nothing of Aisle's does it: `publish` verifies first."""
+    live = {"version": folder.name, "folder": folder.name, "manifest_sha256": manifest_sha256(releases / folder.name)}
+    ReleasePointer.read(releases).model_copy(update=live).write(releases)
+
+
+def flip_a_byte(bundle: Path) -> Path:
+    vectors = bundle / "item_vectors.npy"
+    content = bytearray(vectors.read_bytes())
+    content[-5] ^= 1
+    vectors.write_bytes(content)
+    return bundle
+
+
+def lose_a_file(bundle: Path) -> Path:
+    (bundle / "query_tower.onnx").unlink()
+    return bundle
+
+
+def answer_otherwise(bundle: Path) -> Path:
+    """A whole bundle whose models are not those that were judged: its golden answers say so, and its hashes are right."""
+    golden = Golden.read(bundle)
+    wrong = golden.answers[1].model_copy(update={"scores": {"i000": 99.0}})
+    golden.model_copy(update={"answers": (wrong, *golden.answers[1:])}).write(bundle)
+    manifest = Manifest.of(Manifest.read(bundle).facts, FileList.found_in(bundle).files)
+    manifest.write(bundle)
+    return bundle.rename(bundle.with_name(manifest.version))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (flip_a_byte, "failed its checksum on item_vectors.npy"),
+        (lose_a_file, "query_tower.onnx is missing"),
+        (answer_otherwise, "must answer HomeRequest.* as it did when it was written: i000 99.0000. Received: "),
+    ],
+)
+def test_a_bad_bundle_is_refused_with_its_reason_on_readyz_and_in_the_log(
+    client, home, bundles, damage, reason, caplog
+):
+    releases = home / "releases"
+    release_by_hand(damage(Path(shutil.copytree(bundles[1], releases / bundles[1].name))), releases)
+    wait_until(lambda: client.get("/readyz").json()["refused"] is not None)
+    assert re.search(reason, client.get("/readyz").json()["refused"]["reason"])
+    assert any(re.search(f"Release refused: .*{reason}", line) for line in caplog.messages)
+    assert client.get("/readyz").status_code == 200, "the old one keeps serving"
+    assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
+
+
+def test_after_a_change_of_the_code_other_answers_are_said_but_not_refused(bundles, tmp_path, monkeypatch, caplog):
+    changed = answer_otherwise(Path(shutil.copytree(bundles[1], tmp_path / bundles[1].name)))
+    monkeypatch.setattr("ml.__version__", "9.9.9")
+    live_bundle.ask_golden(open_bundle(changed), changed)
+    assert "Written by Aisle 0.1.0, read by 9.9.9: Bundle" in caplog.text
+
+
+def test_with_the_settings_of_the_default_a_rollback_is_followed(home, bundles):
+    """In seconds: `benchmarks/swap_under_load` measures how many."""
+    publish(bundles[1], releases=home / "releases", now=NOW)
+    with TestClient(create_app(ServiceSettings(home=home))) as client:
+        rollback(home / "releases", now=NOW)
+        wait_until(lambda: version_of(client) == bundles[0].name)
+
+
+def test_a_service_that_stops_gives_up_the_release_it_was_opening(home, bundles, monkeypatch):
+    begun = Event()
+
+    def slow_entry(_path: Path, *, rest) -> None:
+        begun.set()
+        while True:
+            time.sleep(0.001)
+            rest()
+
+    live = LiveBundle(home / "releases", poll_seconds=0.01)
+    live.start()
+    monkeypatch.setattr("serving.pace.file_entry", slow_entry)
+    publish(bundles[1], releases=home / "releases", now=NOW)
+    assert begun.wait(20)
+    live.stop()
+    assert "live-bundle" not in {thread.name for thread in enumerate_threads()}
+    assert (live.refusal, live.refusals) == (None, 0), "the release is not to blame"
+    assert live.release.bundle.version == bundles[0].name
+
+
+def test_a_part_that_cannot_be_let_go_does_not_keep_the_log_from_being_written(home, monkeypatch):
+    app = create_app(ServiceSettings(home=home))
+
+    stop = app.state.live.stop
+
+    def fail() -> None:
+        stop()
+        raise RuntimeError("something of it is left")
+
+    monkeypatch.setattr(app.state.live, "stop", fail)
+    client = TestClient(app)
+    client.__enter__()
+    assert client.get(HOMEPAGE, params={"user_id": "u001"}).status_code == 200
+    written, visits = app.state.feedback._writer, app.state.visits
+    with pytest.raises(RuntimeError, match="something of it is left"):
+        client.__exit__(None, None, None)
+    assert not written._thread.is_alive()
+    assert written.backlog.lists == 0
+    assert not visits._thread.is_alive()
+
+
 @pytest.mark.parametrize("damage", ["{not json", "", '{"version": "x"}'])
 def test_a_damaged_pointer_changes_nothing_but_the_reason_shown(client, home, bundles, damage):
     (home / "releases" / "current.json").write_text(damage)
@@ -147,7 +257,7 @@ def test_a_good_release_after_a_refused_one_clears_the_reason(client, home, bund
 def test_a_refused_release_is_tried_again_after_a_while_and_not_at_every_poll(home, bundles, monkeypatch):
     live = LiveBundle(home / "releases")
     tries = []
-    monkeypatch.setattr(live_bundle, "open_bundle", lambda folder: tries.append(folder) or _refuse())
+    monkeypatch.setattr(live_bundle, "open_bundle", lambda folder, **_: tries.append(folder) or _refuse())
     clock = [1000.0]
     monkeypatch.setattr(live_bundle, "monotonic", lambda: clock[0])
     for _ in range(5):
@@ -170,7 +280,7 @@ def test_what_is_live_is_not_opened_again(home, bundles, monkeypatch):
     live = LiveBundle(home / "releases")
     live.refresh()
     bundle = live.release.bundle
-    monkeypatch.setattr(live_bundle, "open_bundle", lambda _: pytest.fail("opened again"))
+    monkeypatch.setattr(live_bundle, "open_bundle", lambda *_, **__: pytest.fail("opened again"))
     publish(bundles[0], releases=home / "releases", now=NOW.replace(year=2027))
     live.refresh()
     assert live.release.bundle is bundle

@@ -82,3 +82,11 @@ def test_files_of_the_home_move_with_it():
     assert settings.api_keys_path == Path("/data/api_keys.json")
     assert settings.feedback_path == Path("/data/feedback.db")
     assert ServiceSettings(home="/data", api_keys_file="/run/keys.json").api_keys_path == Path("/run/keys.json")
+
+
+def test_several_workers_need_a_store_of_visits_that_all_of_them_see():
+    with pytest.raises(
+        ValidationError, match=r"AISLE_WORKERS=2 needs .* Received: no AISLE_REDIS_URL.* Set AISLE_REDIS_URL"
+    ):
+        ServiceSettings(workers=2)
+    assert ServiceSettings(workers=2, redis_url="redis://127.0.0.1:6379/0").workers == 2

@@ -44,6 +44,7 @@ def test_candidates_hold_nearly_everything_people_buy(summary):
 def test_a_bundle_is_as_good_as_itself(bundle, exam):
     report = judge_offline(bundle, exam, rivals={"champion": bundle})
     np.testing.assert_array_equal(report.per_user.of("ndcg@10"), report.per_user.of("ndcg@10", system="champion"))
+    assert report.summary.champion_version == bundle.version, "publishing asks for the champion that was judged"
 
 
 def test_the_judged_twin_knows_nothing_of_the_window(bundle, exam, data):

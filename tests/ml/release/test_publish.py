@@ -55,6 +55,31 @@ def test_publishing_the_live_version_again_changes_nothing_but_the_time(
     assert publish(bundle, releases=releases, now=NOW) == second
 
 
+def test_a_bundle_judged_against_what_is_live_takes_its_place(make_bundle: MakeBundle, releases: Path) -> None:
+    first = publish(make_bundle(1), releases=releases, now=NOW, replacing=None)
+    bundle = make_bundle(2)
+    second = publish(bundle, releases=releases, now=NOW, replacing=first.version)
+    assert ReleasePointer.read(releases) == second
+    again = publish(bundle, releases=releases, now=NOW, replacing=first.version)
+    assert again == second, "a second attempt of the one who published it is no news"
+
+
+@pytest.mark.parametrize("judged_against", [None, "the one before"])
+def test_a_bundle_judged_against_a_champion_that_is_no_longer_live_is_not_published(
+    make_bundle: MakeBundle, releases: Path, judged_against: str | None
+) -> None:
+    first = publish(make_bundle(1), releases=releases, now=NOW)
+    live = publish(make_bundle(2), releases=releases, now=NOW)
+    judged = judged_against and first.version
+    ours = make_bundle(3)
+    with pytest.raises(
+        ReleaseError, match=rf"was to replace {judged or 'nothing'}\. Received: {live.version}.*Judge the bundle"
+    ):
+        publish(ours, releases=releases, now=NOW, replacing=judged)
+    assert ReleasePointer.read(releases) == live
+    assert names_in(releases) == {first.version, live.version, POINTER}, "nor was anything copied"
+
+
 def test_a_damaged_bundle_is_not_published_and_the_old_one_stays_live(make_bundle: MakeBundle, releases: Path) -> None:
     publish(make_bundle(1), releases=releases, now=NOW)
     damaged = make_bundle(2)

@@ -1,0 +1,65 @@
+"""Work beside requests: in small pieces, with rests between them, so that whoever waits for a list hardly notices."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+
+from ml.contract.errors import ReleaseError
+from ml.contract.manifest import FileEntry, file_entry
+
+RESTS = 3.0
+"""Seconds of rest for each second of work: a quarter of a core, and of the interpreter."""
+LEAST_REST_SECONDS = 0.002
+"""Below it work goes on: a sleep of microseconds is mostly overhead."""
+
+
+class Pace:
+    """Of one thread."""
+
+    def __init__(self, stopping: Event) -> None:
+        self._stopping = stopping
+        self._since: float | None = None
+
+    def begin(self, *, hurry: bool) -> None:
+        """A new piece of work; in a hurry it is done without rests, as when nobody is served yet."""
+        self._since = None if hurry else perf_counter()
+
+    def rest(self) -> None:
+        """Wait in proportion to the work since the last rest.
+
+        Raises:
+            ReleaseError: the service stops; what was begun is not to be finished.
+        """
+        if self._since is None:
+            wait = 0.0
+        else:
+            wait = (perf_counter() - self._since) * RESTS
+            if wait < LEAST_REST_SECONDS:
+                wait = 0.0
+        if self._stopping.wait(wait) if wait else self._stopping.is_set():
+            raise ReleaseError("The service must stay to open a release. Received: it is told to stop.")
+        if wait:
+            self._since = perf_counter()
+
+
+class Hashes:
+    """Remembers the hash of every file it read, while the file system says that nobody touched it: a rollback reads no file twice."""
+
+    def __init__(self, rest: Callable[[], None]) -> None:
+        self._rest = rest
+        self._known: dict[Path, tuple[tuple[int, ...], FileEntry]] = {}
+
+    def entry_of(self, path: Path) -> FileEntry:
+        status = path.stat()
+        stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if path not in self._known or self._known[path][0] != stamp:
+            self._known[path] = stamp, file_entry(path, rest=self._rest)
+        return self._known[path][1]
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def forget_missing(self) -> None:
+        """Of releases that were removed."""
+        self._known = {path: known for path, known in self._known.items() if path.exists()}

@@ -1,0 +1,42 @@
+"""`python -m serving.workers`: one worker, started by the supervisor and by nobody else."""
+
+import argparse
+import os
+import socket
+from logging.config import dictConfig
+from pathlib import Path
+
+from serving.live_bundle import LiveBundle
+from serving.server import run
+from serving.settings import ServiceSettings
+from serving.telemetry.logs import log_config
+from serving.workers.peers import Peers
+from serving.workers.supervisor import EMPTY, READY
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--listen-fd", type=int, required=True, help="socket all workers accept on")
+    parser.add_argument("--ready-fd", type=int, required=True, help="pipe to the supervisor")
+    parser.add_argument("--peers", type=Path, required=True, help="folder of the workers' own sockets")
+    parser.add_argument("--number", type=int, required=True, help="of this worker; never given twice")
+    parser.add_argument("--supervisor", type=int, required=True, help="its process id")
+    told = parser.parse_args()
+    settings = ServiceSettings()
+    dictConfig(log_config(settings.log_format, settings.log_level))
+
+    def ready(live: LiveBundle) -> None:
+        os.write(told.ready_fd, READY if live.is_open else EMPTY)
+        os.close(told.ready_fd)
+
+    run(
+        settings,
+        listener=socket.socket(fileno=told.listen_fd),
+        on_ready=ready,
+        supervisor=told.supervisor,
+        peers=Peers(told.peers, told.number),
+    )
+
+
+if __name__ == "__main__":
+    main()
