@@ -57,7 +57,7 @@ RULES = Rules(
     freshness_boost=0.1,
     new_seller_boost=0.1,
 )
-CANDIDATES = CandidateSettings(two_tower=250, ease=150, item_knn=150, bought_together=100, repurchase=100)
+CANDIDATES = CandidateSettings(two_tower=200, ease=120, item_knn=120, bought_together=80, repurchase=80, popular=80)
 """About five hundred different items a request; the command prints how many."""
 
 
