@@ -12,6 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 from ml.contract.errors import ReleaseError
 from serving import problems
 from serving.archive import Archive
+from serving.deadline import HEADER as DEADLINE
+from serving.deadline import Arrivals
 from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle
 from serving.online_store import EmbeddedStore, OnlineStore
@@ -31,7 +33,7 @@ from serving.visits import Visits, bundle_cut
 _DESCRIPTION = """
 Lists for a shop's pages, from one verified release bundle, and from what the visitor did a moment ago.
 
-Every answer names the `bundle_version` that made it, and for every item the `source` that proposed it. Whatever was skipped is named in `degraded`.
+Every answer names the `bundle_version` that made it, and for every item the `source` that proposed it. Whatever was left out is named in `degraded`.
 A newly promoted release takes over without a restart. Every failure has the same body: `error`, `message`, `remedy`, `request_id`.
 
 Every path but the probes needs an API key: `Authorization: Bearer <key>`.
@@ -94,6 +96,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
         return key
 
     app.add_middleware(ConcurrencyLimit, at_once=settings.max_concurrent)
+    app.add_middleware(Arrivals)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RateLimit, per_second=settings.rate_per_second, burst=settings.rate_burst)
     app.add_middleware(KeyGate, find=find, open_paths=_open_paths(settings))
@@ -102,7 +105,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", HEADER],
+            allow_headers=["Authorization", "Content-Type", HEADER, DEADLINE],
             expose_headers=[HEADER, "Retry-After"],
             max_age=3600,
         )

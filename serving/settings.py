@@ -72,6 +72,12 @@ class ServiceSettings(BaseSettings):
     max_concurrent: int = Field(
         default=128, ge=1, le=10_000, description="Requests answered at once; one more is refused with 503 at once."
     )
+    deadline_ms: float = Field(
+        default=100.0,
+        ge=1,
+        le=60_000,
+        description="Time a list has from when its request is here; from 80 % of it on, parts of the work are left out.",
+    )
     max_body_bytes: int = Field(
         default=1_048_576, ge=1024, le=64 * 1_048_576, description="Bytes a request's body may have."
     )

@@ -22,6 +22,8 @@ from serving.online_store import OnlineStore, Visit, subjects_of
 REACH = timedelta(days=1)
 """Events known so long before a bundle's cut are offered too: a landing that came late leaves no gap. What the bundle holds counts once."""
 DEGRADED = "online_state"
+SHORTEST_SECONDS = 0.002
+"""With less than this a store elsewhere is not asked."""
 _LOOK_SECONDS = 0.5
 _FIRST_FILL_SECONDS = 5.0
 
@@ -74,11 +76,19 @@ class Visits:
         """Whether lists know of every event since the bundle's cut."""
         return self._is_filled
 
-    def of(self, caller: Caller, bundle: Bundle) -> KnownVisit:
-        """The bundle's record of a caller, with what happened since. Without the store: the bundle's record alone, and so marked."""
+    def of(self, caller: Caller, bundle: Bundle, *, within: float | None = None) -> KnownVisit:
+        """The bundle's record of a caller, with what happened since. Without the store: the bundle's record alone, and so marked.
+
+        Args:
+            within: seconds the store may take to answer; its own measure when None.
+        """
         known = bundle.users.of(caller.known_as)
+        if (
+            within is not None and within < SHORTEST_SECONDS and not self._store.is_local
+        ):  # a store that is not asked has not failed
+            return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
         try:
-            visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)))
+            visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)), within=within)
         except OnlineStoreError:
             self._is_filled = False  # until it was looked at again: it may come back with nothing in it
             return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))

@@ -65,7 +65,7 @@ class RankedList:
     personalised: bool
     made_from: Inputs = field(repr=False, compare=False)
     degraded: tuple[str, ...] = ()
-    """Stages that were skipped, by name."""
+    """What was left out, by name."""
     removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Of a rank request: the caller's items that are not shown, each with the rules that forbid it."""
     kept_out: Mapping[str, int] = field(default_factory=dict)

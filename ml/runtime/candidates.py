@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +40,13 @@ class CandidateSettings(BaseModel):
     trending: int = Field(30, ge=0, le=2_000)
     session_days: float = Field(2.0, gt=0, description="`bought_together` follows events of so many last days.")
     interest_decay_days: float = Field(60.0, gt=0, description="Interest in an item falls by e every so many days.")
+    late_share: float = Field(
+        0.25, gt=0, le=1, description="Share of each number that is left when 80 % of a request's time is spent."
+    )
+
+    def when_late(self) -> Self:
+        """A source that may propose anything still may propose one item."""
+        return self.model_copy(update={name: ceil(self.late_share * getattr(self, name)) for name in SOURCES})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The one request path: candidates from every source, enriched, ranked, ruled. Called by the service and by the judge."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +14,15 @@ from ml.features.history import History
 from ml.runtime.allowed import UNKNOWN, Allowed, allowed_items
 from ml.runtime.answer import Inputs, RankedItem, RankedList
 from ml.runtime.bundle import Bundle
-from ml.runtime.candidates import NO_ROWS, SOURCES, Candidates, home_candidates, related_candidates
+from ml.runtime.candidates import (
+    NO_ROWS,
+    SOURCES,
+    Candidates,
+    CandidateSettings,
+    home_candidates,
+    related_candidates,
+)
+from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
 from ml.runtime.enrich import features_of
 from ml.runtime.exploration import Exploration, explored
 from ml.runtime.order import falling
@@ -34,14 +43,16 @@ def recommend(
     now: datetime,
     seed: int | None = None,
     over: Over = untimed,
+    shedding: Shedding = NOTHING,
 ) -> RankedList:
-    """A list for one request. The same arguments give the same list.
+    """A list for one request. The same arguments give the same list, as long as nothing is shed.
 
     Args:
         state: what is known of the user or session; the bundle's own record of the user when None.
         now: the instant of the request, with a time zone.
         seed: of exploration, where the bundle's settings have a share for it; without one nothing is left to chance.
         over: is told of each stage when it is over.
+        shedding: decides what is left out for want of time; the answer names it in `degraded`.
 
     Raises:
         UnknownItemError: the page of an item outside the catalogue.
@@ -51,7 +62,7 @@ def recommend(
         raise ContractError(f"`now` must carry a time zone. Received: {now.isoformat()}. Use datetime.now(UTC).")
     if state is None:
         state = OnlineState.of_record(bundle, bundle.users.of(request.user_id))
-    answer = worked_out(bundle, Inputs(request, state, now, seed), over=over).answer()
+    answer = worked_out(bundle, Inputs(request, state, now, seed), over=over, shedding=shedding).answer()
     over("answer")
     return answer
 
@@ -69,10 +80,10 @@ class Scored:
     degraded: tuple[str, ...] = ()
 
     @classmethod
-    def nothing(cls) -> "Scored":
-        """Of a stranger without a session: what is popular fills the list."""
+    def nothing(cls, *degraded: str) -> "Scored":
+        """Of a stranger without a session, or when there is no time: what is popular fills the list."""
         no_scores = np.empty((0, len(SOURCES)), np.float32)
-        return cls(Candidates(NO_ROWS, no_scores, no_scores > 0), np.empty(0, np.float32))
+        return cls(Candidates(NO_ROWS, no_scores, no_scores > 0), np.empty(0, np.float32), degraded=degraded)
 
     def boosted(self, factors: Floats | None) -> Floats:
         """Scores times factors of at least 1, so that no favour ever lowers one.
@@ -153,7 +164,7 @@ class Workings:
         return {item_id: rules for item_id, rules in reasons.items() if rules}
 
 
-def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed) -> Workings:
+def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed, shedding: Shedding = NOTHING) -> Workings:
     """Every step to an answer.
 
     Raises:
@@ -167,7 +178,7 @@ def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed) -> Worki
         )
     allowed = allowed_items(bundle.items, settings.rules, request, inputs.state, now=inputs.now)
     over("filters")
-    scored = _scored(bundle, inputs, allowed.mask, over)
+    scored = _scored(bundle, inputs, allowed.mask, over, shedding)
     over("ranking")
     factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at)
     scores = scored.boosted(factors)
@@ -187,49 +198,80 @@ def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed) -> Worki
     return Workings(bundle, inputs, allowed, scored, factors, scores, ranked, planned, shown, exploration)
 
 
-def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Over) -> Scored:
+def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Over, shedding: Shedding) -> Scored:
     match inputs.request:
         case HomeRequest():
-            return _personal(bundle, inputs, allowed, named=NO_ROWS, over=over)
+            return _personal(bundle, inputs, allowed, NO_ROWS, over, shedding)
         case RankRequest(item_ids=item_ids):
-            return _personal(bundle, inputs, allowed, named=bundle.items.rows_of(item_ids), over=over)
+            return _personal(bundle, inputs, allowed, bundle.items.rows_of(item_ids), over, shedding)
         case ProductRequest(item_id=item_id):
-            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed, over)
-            return Scored(candidates, blended(candidates))
+            about = np.array([bundle.items.row(item_id)], np.int32)
+            return _related(bundle, about, allowed, over, shedding, score=blended)
         case BoughtTogetherRequest(item_id=item_id):
-            candidates = _related(bundle, np.array([bundle.items.row(item_id)], np.int32), allowed, over)
-            return Scored(candidates, together_first(candidates))
+            about = np.array([bundle.items.row(item_id)], np.int32)
+            return _related(bundle, about, allowed, over, shedding, score=together_first)
         case CartRequest(item_ids=item_ids):
             in_cart = bundle.items.rows_of(item_ids)
-            if not len(in_cart):
-                return Scored.nothing()
-            candidates = _related(bundle, in_cart, allowed, over)
-            return Scored(candidates, blended(candidates))
+            return (
+                _related(bundle, in_cart, allowed, over, shedding, score=blended) if len(in_cart) else Scored.nothing()
+            )
 
 
-def _personal(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], *, named: Rows, over: Over) -> Scored:
-    """What one user's history says; the ranker has the last word where there is one."""
+def _personal(
+    bundle: Bundle,
+    inputs: Inputs,
+    allowed: NDArray[np.bool_],
+    named: Rows,
+    over: Over,
+    shedding: Shedding,
+) -> Scored:
+    """What one user's history says; the ranker has the last word where there is one and time for it."""
     history = inputs.history(bundle.items)
     if not len(history):
         return Scored.nothing()
+    omitted = shedding.of_candidates()
+    if omitted == CANDIDATES:
+        return Scored.nothing(CANDIDATES, RANKER)
     user = bundle.users.of(inputs.request.user_id)
-    candidates, features = ranking_inputs(bundle, user, history, at=inputs.at, allowed=allowed, named=named, over=over)
-    if bundle.ranker is None:
-        return Scored(candidates, blended(candidates), personalised=True, degraded=("ranker",))
-    return Scored(candidates, bundle.ranker.scores(features), features, personalised=True)
+    found = _found(
+        bundle, user, history, at=inputs.at, allowed=allowed, named=named, over=over, fewer=omitted is not None
+    )
+    degraded: tuple[str, ...] = (omitted,) if omitted else ()
+    if bundle.ranker is None or shedding.of_ranker(omitted):
+        return Scored(found.candidates, blended(found.candidates), personalised=True, degraded=(*degraded, RANKER))
+    features = found.features(bundle, user, history, at=inputs.at)
+    over("features")
+    return Scored(found.candidates, bundle.ranker.scores(features), features, personalised=True, degraded=degraded)
 
 
-def _related(bundle: Bundle, item_rows: Rows, allowed: NDArray[np.bool_], over: Over) -> Candidates:
+def _related(
+    bundle: Bundle,
+    item_rows: Rows,
+    allowed: NDArray[np.bool_],
+    over: Over,
+    shedding: Shedding,
+    *,
+    score: Callable[[Candidates], Floats],
+) -> Scored:
+    """What goes with some items; there is no ranker to leave out."""
+    omitted = shedding.of_candidates()
+    if omitted == CANDIDATES:
+        return Scored.nothing(CANDIDATES)
     candidates = related_candidates(
         item_rows,
         tables=bundle.sources,
         index=bundle.index,
         vectors=bundle.vectors,
         allowed=allowed,
-        settings=bundle.settings.candidates,
+        settings=_numbers(bundle, fewer=omitted is not None),
     )
     over("candidates")
-    return candidates
+    return Scored(candidates, score(candidates), degraded=(omitted,) if omitted else ())
+
+
+def _numbers(bundle: Bundle, *, fewer: bool) -> CandidateSettings:
+    settings = bundle.settings.candidates
+    return settings.when_late() if fewer else settings
 
 
 def ranking_inputs(
@@ -238,14 +280,46 @@ def ranking_inputs(
     history: History,
     *,
     at: int,
-    allowed: NDArray[np.bool_] | None = None,
+) -> tuple[Candidates, Floats]:
+    """Candidates of one user and their features: what the ranker sees, in training as in an answer."""
+    found = _found(bundle, user, history, at=at, allowed=bundle.items.available)
+    return found.candidates, found.features(bundle, user, history, at=at)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Candidates of one user, before the ranker."""
+
+    candidates: Candidates
+    query: Floats
+    """`[dimension]` of the query tower."""
+
+    def features(self, bundle: Bundle, user: KnownUser, history: History, *, at: int) -> Floats:
+        """`[num_candidates, len(FEATURES)]`"""
+        return features_of(
+            self.candidates,
+            history=history,
+            user_features=user.features,
+            items=bundle.items,
+            heads=bundle.towers.rate(self.query, bundle.vectors[self.candidates.rows]),
+            at=at,
+        )
+
+
+def _found(
+    bundle: Bundle,
+    user: KnownUser,
+    history: History,
+    *,
+    at: int,
+    allowed: NDArray[np.bool_],
     named: Rows = NO_ROWS,
     over: Over = untimed,
-) -> tuple[Candidates, Floats]:
-    """Candidates of one user and their features: what the ranker sees, in training as in an answer.
-
+    fewer: bool = False,
+) -> _Found:
+    """
     Args:
-        allowed: `[num_items]`; what the shop has available when None.
+        allowed: `[num_items]`.
         named: candidates whether a source proposes them or not.
     """
     tower_ids = bundle.tower_user_ids[user.row] if user.row >= 0 else np.zeros_like(bundle.no_user_ids)
@@ -259,18 +333,9 @@ def ranking_inputs(
         tables=bundle.sources,
         index=bundle.index,
         vectors=bundle.vectors,
-        allowed=bundle.items.available if allowed is None else allowed,
-        settings=bundle.settings.candidates,
+        allowed=allowed,
+        settings=_numbers(bundle, fewer=fewer),
         named=named,
     )
     over("candidates")
-    features = features_of(
-        candidates,
-        history=history,
-        user_features=user.features,
-        items=bundle.items,
-        heads=bundle.towers.rate(query, bundle.vectors[candidates.rows]),
-        at=at,
-    )
-    over("features")
-    return candidates, features
+    return _Found(candidates, query)

@@ -12,6 +12,7 @@ from ml.contract.events import EVENT_TYPES, EventType
 from ml.features.history import History
 from ml.runtime.answer import Inputs, RankedList
 from ml.runtime.bundle import Bundle
+from ml.runtime.deadline import Shed
 from ml.runtime.recommend import Workings, worked_out
 from ml.runtime.requests import Request
 from ml.runtime.rules import Rules
@@ -48,7 +49,7 @@ class RequestTrace(BaseModel):
     live: tuple[LiveEvent, ...]
     recently_shown: dict[str, datetime]
     history_digest: str = Field(description="Of the whole history, the bundle's record included.")
-    degraded: tuple[str, ...]
+    degraded: tuple[str, ...] = Field(description="What was left out; an answer made again leaves out the same.")
     shown: tuple[ShownItem, ...]
 
     @classmethod
@@ -96,7 +97,7 @@ def workings_of(bundle: Bundle, trace: RequestTrace) -> Workings:
         live=_history(trace.live, bundle),
         recently_shown=trace.recently_shown,
     )
-    return worked_out(bundle, Inputs(trace.request, state, trace.asked_at, trace.seed))
+    return worked_out(bundle, Inputs(trace.request, state, trace.asked_at, trace.seed), shedding=Shed(trace.degraded))
 
 
 def digest(history: History) -> str:

@@ -1,5 +1,7 @@
 """Connections to the log's database."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from ml.contract.errors import PlatformError
 
 BUSY_SECONDS = 2.0
-"""A statement waits so long for another writer, or for a server, before it fails."""
+"""A statement of SQLite waits so long for another writer, one of PostgreSQL for a connection, before it fails."""
 POOL_SIZE = 5
 
 
@@ -56,8 +58,10 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    milliseconds = int(BUSY_SECONDS * 1000)
-    return create_engine(
+    from serving.feedback.postgresql import STATEMENT_SECONDS, ImpatientConnection
+
+    milliseconds = int(STATEMENT_SECONDS * 1000)
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,  # an error is logged; what people did is not
         pool_size=POOL_SIZE,
@@ -65,7 +69,6 @@ def _postgresql(url: URL) -> Engine:
         pool_timeout=BUSY_SECONDS,
         pool_recycle=300,
         connect_args={
-            "connect_timeout": max(2, int(BUSY_SECONDS)),
             "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC",
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -74,3 +77,21 @@ def _postgresql(url: URL) -> Engine:
             "application_name": "aisle",
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> ImpatientConnection:
+        return ImpatientConnection.connect(*arguments, **options)
+
+    return engine
+
+
+@contextmanager
+def allowed_seconds(connection: Connection, seconds: float) -> Iterator[None]:
+    """Each statement of this transaction may take so long, whatever its database: SQLite sets no limit."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from serving.feedback.postgresql import patient
+
+    with patient(connection, seconds):
+        yield

@@ -9,12 +9,12 @@ from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ml.contract.errors import FeedbackError, PlatformError
 from ml.contract.events import EventType
-from serving.feedback.engine import POOL_SIZE, engine_of
+from serving.feedback.engine import POOL_SIZE, allowed_seconds, engine_of
 from serving.feedback.migrate import check, migrate
 from serving.feedback.records import Interaction, ShownList
 from serving.feedback.schema import interactions, requests
@@ -25,7 +25,7 @@ READERS = POOL_SIZE - 1
 """One connection is the writer's."""
 _SECONDS_TO_BEGIN_READING = 0.25
 _SECONDS_TO_FLUSH = 10.0
-_QUESTION_MILLISECONDS = 15_000
+_QUESTION_SECONDS = 15.0
 
 Answer = TypeVar("Answer")
 
@@ -124,9 +124,7 @@ class FeedbackLog:
         Raises:
             FeedbackError: the database does not answer.
         """
-        with self.reading() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"set local statement_timeout = {_QUESTION_MILLISECONDS}"))
+        with self.reading() as connection, allowed_seconds(connection, _QUESTION_SECONDS):
             return question(connection)
 
     @contextmanager

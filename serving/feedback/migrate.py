@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 
 from ml.contract.errors import PlatformError
+from serving.feedback.engine import allowed_seconds
 from serving.feedback.schema import HEAD
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         Config,
     )  # imported where it is needed: it costs 0.4 s, and most starts have nothing to migrate
 
+_MIGRATION_SECONDS = 3600.0
 _LOCK_NUMBER = 4_127_650_101
 """Any number will do, as long as everybody who migrates takes the same one."""
 
@@ -50,7 +52,7 @@ def migrate(engine: Engine) -> str | None:
     Raises:
         PlatformError: the tables are of a newer version of the code.
     """
-    with _alone(engine), engine.begin() as connection:
+    with _alone(engine), engine.begin() as connection, allowed_seconds(connection, _MIGRATION_SECONDS):
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"select pg_advisory_xact_lock({_LOCK_NUMBER})"))
         before = revision_of(connection)

@@ -7,7 +7,8 @@ from typing import TypeVar
 from ml.contract.errors import OnlineStoreError
 
 FAILURES = 3
-SECONDS_OPEN = 1.0
+SECONDS_OPEN = 0.5
+"""With the half second between two looks of `Visits` a server that is back is used within two."""
 
 Result = TypeVar("Result")
 

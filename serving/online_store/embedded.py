@@ -49,7 +49,13 @@ class EmbeddedStore:
                     shown[item_id] = at_us
                 _shorten(shown, SHOWN_KEPT)
 
-    def read(self, subjects: Sequence[str], *, known_since_us: int) -> Visit:
+    def read(
+        self,
+        subjects: Sequence[str],
+        *,
+        known_since_us: int,
+        within: float | None = None,  # noqa: ARG002 - memory makes nobody wait
+    ) -> Visit:
         events: dict[str, Interaction] = {}
         shown: dict[str, int] = {}
         with self._lock:

@@ -12,8 +12,10 @@ from ml.runtime.state import Event
 from serving.feedback.records import Interaction, instant_of
 from serving.online_store.breaker import Breaker
 from serving.online_store.store import EVENTS_KEPT, SHOWN_KEPT, Visit, event_of, known_at_us, subjects_of
+from serving.online_store.timely import Patience, timely
 
-SOCKET_SECONDS = 0.05
+LONGEST_SECONDS = 0.05
+"""For one question and its whole answer."""
 EVENTS_AT_ONCE = 200
 EVENTS_LIVE = timedelta(days=30)
 SHOWN_LIVES = timedelta(days=7)
@@ -30,18 +32,24 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         from redis import Redis
         from redis.backoff import NoBackoff
+        from redis.exceptions import ConnectionError as RedisAwayError
         from redis.exceptions import RedisError
+        from redis.exceptions import TimeoutError as RedisSilentError
         from redis.retry import Retry
 
         self._error = RedisError
+        self._away = (RedisAwayError, RedisSilentError)
+        self._patience = Patience()
         # Without retries: a second attempt would take the time the request no longer has, and the breaker counts attempts.
         self._redis = Redis.from_url(
             url,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
+            socket_timeout=LONGEST_SECONDS,
+            socket_connect_timeout=LONGEST_SECONDS,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
+        self._pool = self._redis.connection_pool
+        self._pool.connection_class = timely(self._pool.connection_class, self._patience)
         self._breaker = Breaker(self._error)
 
     def append(self, events: Sequence[Interaction]) -> None:
@@ -75,7 +83,7 @@ class RedisStore:
         if subjects and item_ids:
             self._ask(work)
 
-    def read(self, subjects: Sequence[str], *, known_since_us: int) -> Visit:
+    def read(self, subjects: Sequence[str], *, known_since_us: int, within: float | None = None) -> Visit:
         def work() -> list[Any]:
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.get(_FILLED)  # gone when Redis was started anew, with everything else
@@ -86,7 +94,7 @@ class RedisStore:
 
         if not subjects:
             return Visit()
-        filled, *answers = self._ask(work)
+        filled, *answers = self._ask(work, within=within)
         events = dict(_unpacked(member) for members in answers[::2] for member in members)
         shown: dict[str, datetime] = {}
         for item_id, at_us in (pair for pairs in answers[1::2] for pair in pairs):
@@ -104,12 +112,17 @@ class RedisStore:
     def close(self) -> None:
         self._redis.close()
 
-    def _ask(self, work: Callable[[], Result]) -> Result:
+    def _ask(self, work: Callable[[], Result], *, within: float | None = None) -> Result:
+        seconds = LONGEST_SECONDS if within is None else min(within, LONGEST_SECONDS)
+        self._patience.begin(seconds)
         try:
             return self._breaker.through(work)
         except self._error as error:
+            if isinstance(error, self._away):
+                # What one connection met, the idle ones meet too: each would cost a request its time, and the breaker a second.
+                self._pool.disconnect(inuse_connections=False)
             raise OnlineStoreError(
-                f"Redis must answer within {SOCKET_SECONDS * 1000:g} ms. Received: {error or repr(error)}. Lists are made without it until it does."
+                f"Redis must answer within {seconds * 1000:.0f} ms. Received: {error or repr(error)}. Lists are made without it until it does."
             ) from error
 
 

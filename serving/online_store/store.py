@@ -40,11 +40,12 @@ class OnlineStore(Protocol):
 
     def remember_shown(self, subjects: Sequence[str], item_ids: Sequence[str], *, at_us: int) -> None: ...
 
-    def read(self, subjects: Sequence[str], *, known_since_us: int) -> Visit:
+    def read(self, subjects: Sequence[str], *, known_since_us: int, within: float | None = None) -> Visit:
         """What these subjects did, and saw. An event of two of them counts once.
 
         Args:
             known_since_us: leaves out what was known before that instant; a bundle knows it.
+            within: seconds until `OnlineStoreError` is raised instead; the store's own measure when that is shorter, or when None.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What every list promises, over HTTP, on every endpoint, while people act, releases replace each other and the memory is away."""
+"""What every list promises, over HTTP, on every endpoint, while people act, releases replace each other, time is short and the memory is away."""
 
 import shutil
 import tempfile
@@ -25,8 +25,10 @@ from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest,
 from ml.runtime.settings import RequestSettings
 from ml.runtime.state import Event
 from serving.app import create_app
+from serving.deadline import deadline
 from serving.settings import ServiceSettings
 from tests import world
+from tests.ml.runtime.hurry import hurried
 from tests.ml.runtime.shops import EFFORT, FEW, REGIONS, RULES, THOROUGH, Shop, allowed, catalogue, facts_of
 from tests.serving.conftest import TestClient, wait_until
 from tests.serving.test_lists import CART, EVENTS, HOMEPAGE, PRODUCT, RANK, TOGETHER
@@ -63,6 +65,8 @@ class Shopfront:
     shops: dict[str, Shop]
     memories: dict[str, Memory]
     numbers: Iterator[int]
+    spent: float = 0.0
+    """Share of its deadline that every list has spent."""
 
     def publish(self, version: str) -> None:
         publish(self.releases.parent / "made" / version, releases=self.releases, now=datetime.now(UTC))
@@ -76,7 +80,9 @@ def shopfront(bundles, tmp_path_factory) -> Iterator[Shopfront]:
     for version in shops:
         publish(home / "made" / version, releases=home / "releases", now=datetime.now(UTC))
     with TestClient(create_app(fast)) as client:
-        yield Shopfront(client, home / "releases", shops, {}, count())
+        front = Shopfront(client, home / "releases", shops, {}, count())
+        client.app.dependency_overrides[deadline] = lambda: hurried(front.spent)
+        yield front
 
 
 def _ruled(folder: Path, made: Path, number: int) -> tuple[str, Shop]:
@@ -112,10 +118,15 @@ class Visits(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.memory_is(back=True)
+        self.front.spent = 0.0
 
     @rule(first=st.booleans())
     def swap(self, first: bool) -> None:
         self.front.publish(sorted(self.front.shops)[first])
+
+    @rule(spent=st.sampled_from([0.0, 0.85, 0.95, 1.5]))
+    def time_is_short(self, spent: float) -> None:
+        self.front.spent = spent
 
     @rule(back=st.booleans())
     def memory_is(self, back: bool) -> None:

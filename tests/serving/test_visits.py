@@ -77,10 +77,10 @@ class FlakyStore(EmbeddedStore):
             raise OnlineStoreError("away")
         super().append(events)
 
-    def read(self, subjects, *, known_since_us):
+    def read(self, subjects, *, known_since_us, within=None):
         if self.away:
             raise OnlineStoreError("away")
-        return super().read(subjects, known_since_us=known_since_us)
+        return super().read(subjects, known_since_us=known_since_us, within=within)
 
 
 def test_what_the_store_missed_is_put_in_from_the_log_when_it_is_back(log, bundle: Bundle):

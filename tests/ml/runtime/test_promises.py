@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from ml.contract.events import EventType
+from ml.runtime.deadline import CANDIDATES
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import (
     BoughtTogetherRequest,
@@ -20,6 +21,7 @@ from ml.runtime.requests import (
 from ml.runtime.state import Event, OnlineState, state_of
 from ml.runtime.trace import RequestTrace, replayed
 from tests import world
+from tests.ml.runtime.hurry import hurried
 from tests.ml.runtime.shops import EFFORT, REGIONS, Shop, allowed, shops
 
 KNOWN = st.integers(0, world.NUM_ITEMS - 1).map(world.item_id)
@@ -40,10 +42,12 @@ REQUESTS: st.SearchStrategy[Request] = st.one_of(
     st.builds(BoughtTogetherRequest, item_id=KNOWN, **COMMON),
     st.builds(RankRequest, item_ids=st.lists(ITEMS, min_size=1, max_size=40).map(tuple), **COMMON),
 )
+SPENT = st.lists(st.sampled_from([0.0, 0.5, 0.8, 0.85, 0.9, 1.0, 3.0]), min_size=2, max_size=2).map(sorted)
+"""Shares of the deadline before the candidates and before the ranker."""
 
 
 class Visit(RuleBasedStateMachine):
-    """Someone does things, time passes, releases replace each other, the cache forgets; whoever asks gets a list that keeps its promises."""
+    """Someone does things, time passes or runs short, releases replace each other, the cache forgets; whoever asks gets a list that keeps its promises."""
 
     def __init__(self, every_shop: list[Shop]) -> None:
         super().__init__()
@@ -74,8 +78,8 @@ class Visit(RuleBasedStateMachine):
     def the_cache_lags_behind(self, newest: int) -> None:
         self.forgotten = newest
 
-    @rule(asked=REQUESTS, seed=st.none() | st.integers(0, 2**32), remembers=st.booleans())
-    def a_list_is_asked_for(self, asked: Request, seed: int | None, remembers: bool) -> None:
+    @rule(asked=REQUESTS, seed=st.none() | st.integers(0, 2**32), remembers=st.booleans(), spent=SPENT)
+    def a_list_is_asked_for(self, asked: Request, seed: int | None, remembers: bool, spent: list[float]) -> None:
         bundle = self.shop.bundle
         events = self.events[: len(self.events) - self.forgotten] if remembers else []
         shown = self.shown if remembers else {}
@@ -84,14 +88,15 @@ class Visit(RuleBasedStateMachine):
             if remembers
             else None
         )
-        answer = recommend(bundle, asked, state=state, now=self.now, seed=seed)
+        answer = recommend(bundle, asked, state=state, now=self.now, seed=seed, shedding=hurried(*spent))
         found = [item.item_id for item in answer.items]
         may = allowed(self.shop, asked, events, shown, self.now)
         assert set(found) <= may
         assert len(found) == len(set(found)) == min(asked.limit, len(may))
         assert [item.position for item in answer.items] == list(range(1, len(found) + 1))
         assert all(0 < item.propensity <= 1 for item in answer.items)
-        assert answer == recommend(bundle, asked, state=state, now=self.now, seed=seed)
+        assert answer == recommend(bundle, asked, state=state, now=self.now, seed=seed, shedding=hurried(*spent))
+        assert CANDIDATES not in answer.degraded or {item.source for item in answer.items} <= {"popular"}
         assert answer == replayed(bundle, RequestTrace.from_json(RequestTrace.of(answer, bundle).to_json()))
         if isinstance(asked, RankRequest):
             assert set(answer.removed) == set(asked.item_ids) - may
