@@ -28,6 +28,7 @@ from serving.settings import ServiceSettings
 from serving.telemetry import Telemetry
 from serving.telemetry.collector import StateCollector
 from serving.telemetry.middleware import RequestTelemetry
+from serving.turns import QueueLimit, Turns
 from serving.visits import Visits, bundle_cut
 
 _DESCRIPTION = """
@@ -58,7 +59,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         await run_in_threadpool(state.live.start)
         await run_in_threadpool(state.visits.start)
         yield
-        for part in (state.live.stop, state.visits.stop, state.feedback.close, state.telemetry.stop):
+        for part in (state.turns.stop, state.live.stop, state.visits.stop, state.feedback.close, state.telemetry.stop):
             await run_in_threadpool(part)
 
     app = FastAPI(
@@ -73,6 +74,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.state.archive = Archive(settings.releases_folder)
     app.state.pseudonym_key = settings.pseudonym_key.get_secret_value()
     app.state.telemetry = Telemetry.to(settings.otel_endpoint)
+    app.state.turns = Turns()
     _guard(app, settings)
     problems.install(app)
     for routes in (recommendations, rank, explain, interactions, analytics, model, health):
@@ -109,6 +111,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             expose_headers=[HEADER, "Retry-After"],
             max_age=3600,
         )
+    app.add_middleware(QueueLimit, longest_wait=settings.max_wait_ms / 1000)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTelemetry, telemetry=app.state.telemetry)
     app.add_middleware(RequestIds)

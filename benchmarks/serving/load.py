@@ -6,6 +6,7 @@ measures.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -88,16 +89,16 @@ class _Run:
             connection.ask(number, self.requests[number % len(self.requests)])
         self.all_sent = True
         if self.under_way:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.all_over.wait(), WAITS_AT_MOST)
-            except TimeoutError:
-                pass
         for connection in self.idle:
             connection.transport.close()
         return self.answers
 
     async def _connect(self) -> "_Connection":
-        _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self), "127.0.0.1", self.port
+        )
         return connection
 
     def over(self, connection: "_Connection", status: int, body: bytes) -> None:

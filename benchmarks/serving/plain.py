@@ -97,7 +97,9 @@ def context_of(user: Row, items: dict[str, Row], at: int) -> Row:
         "history_distinct": len({item for item, _, _ in events}),
         "history_days_since_last": (at - events[-1][2]) / SECONDS_PER_DAY if events else nan,
         "own_mean_price": sum(prices) / len(prices) if prices else nan,
-        **dict(zip(("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"), cyclical_time(np.array([at]))[0], strict=True)),
+        **dict(
+            zip(("hour_sin", "hour_cos", "weekday_sin", "weekday_cos"), cyclical_time(np.array([at]))[0], strict=True)
+        ),
     }
 
 
@@ -202,7 +204,9 @@ def shop_user_ids(users: dict[str, Row]) -> dict[str, str]:
     """The shop's own ids to those of the bundle: the plain design has no pseudonyms to compute."""
     from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 
-    known = {pseudonym(user_id, DEVELOPMENT_KEY): user_id for user_id in (f"u{row:08d}" for row in range(len(users) * 2))}
+    known = {
+        pseudonym(user_id, DEVELOPMENT_KEY): user_id for user_id in (f"u{row:08d}" for row in range(len(users) * 2))
+    }
     return {known[user_id]: user_id for user_id in users}
 
 

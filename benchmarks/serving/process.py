@@ -22,12 +22,13 @@ class Server:
     port: int
     ready_after_s: float
     """From the start of its process to the first 200 of its probe."""
+    cpu_at_ready_s: float
+    """CPU seconds it took until then."""
 
     @property
     def cpu_seconds(self) -> float:
         """So far, of all its threads."""
-        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return _cpu_seconds(self.pid)
 
     @property
     def rss_mb(self) -> float:
@@ -45,16 +46,22 @@ class Server:
 
 
 @contextmanager
-def serving(arguments: list[str], *, core: int, probe: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+def serving(
+    arguments: list[str], *, core: int, probe: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """`python <arguments>` listening on the port the environment's PORT and AISLE_SERVICE_PORT name, on one core alone."""
     port = _free_port()
     told = {**os.environ, **(environment or {}), "PORT": str(port), "AISLE_SERVICE_PORT": str(port)}
     begun = time.perf_counter()
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), sys.executable, *arguments], env=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["taskset", "-c", str(core), sys.executable, *arguments],
+        env=told,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        yield Server(process.pid, port, _ready_after(process, port, probe, begun))
+        ready_after_s = _ready_after(process, port, probe, begun)
+        yield Server(process.pid, port, ready_after_s, _cpu_seconds(process.pid))
     finally:
         process.terminate()
         process.wait(30)
@@ -73,6 +80,11 @@ def _ready_after(process: "subprocess.Popen[bytes]", port: int, probe: str, begu
             pass
         time.sleep(0.01)
     raise SystemExit(f"{process.args!r} was not ready within {READY_WITHIN_S:g} s.")
+
+
+def _cpu_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _free_port() -> int:

@@ -151,7 +151,9 @@ class ServedShop:
         new = np.where(rng.random(count) < 0.01, 0, DAYS)
         born = np.int64(CUT_AT.timestamp()) - (rng.integers(1, 20, count) + new) * SECONDS_PER_DAY
         own = {
-            "seller_id": pa.array([f"seller {number}" for number in rng.integers(0, max(count // 50, 2), count).tolist()]),
+            "seller_id": pa.array(
+                [f"seller {number}" for number in rng.integers(0, max(count // 50, 2), count).tolist()]
+            ),
             "stock": pa.array(np.where(rng.random(count) < 0.025, 0, 10)),
             "region": pa.array(np.where(rng.random(count) < 0.1, "AT", "DE"), mask=rng.random(count) < 0.9),
             "created_at": pa.array(born * 1_000_000),
@@ -220,7 +222,14 @@ def trained_ranker(bundle: Bundle) -> Ranker:
         for user in map(bundle.users.of, bundle.users.vocabulary.ids.slice(0, RANKED_USERS).to_pylist())
     ]
     features = np.concatenate(found)
-    liked = ("share_two_tower", "share_item_knn", "share_ease", "affinity_sub_category", "share_repurchase", "item_trending")
+    liked = (
+        "share_two_tower",
+        "share_item_knn",
+        "share_ease",
+        "affinity_sub_category",
+        "share_repurchase",
+        "item_trending",
+    )
     taste = sum(features[:, FEATURES.index(name)] for name in liked) + rng.gumbel(0, 0.4, len(features))
     labels = (taste > np.quantile(taste, 0.95)).astype(int)
     examples = lightgbm.Dataset(

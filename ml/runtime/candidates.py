@@ -206,9 +206,7 @@ def _joined(
     return Candidates(rows, scores, proposed)
 
 
-def _side_by_side(
-    proposals: Sequence[Rows], named: Rows, allowed: NDArray[np.bool_]
-) -> tuple[Rows, NDArray[np.bool_]]:
+def _side_by_side(proposals: Sequence[Rows], named: Rows, allowed: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
     """The distinct allowed items of all proposals and of those named, and which source proposed which."""
     lists = [*proposals, named]
     rows, sources = np.concatenate(lists), np.repeat(np.arange(len(lists)), [len(each) for each in lists])

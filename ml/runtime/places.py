@@ -84,7 +84,11 @@ class Spread:
         taken: list[int] = []
         counts = [Counter[int]() for _ in self.limits]
         for row, groups in self._with_groups(rows):
-            members = [(count, group, limit) for count, group, limit in zip(counts, groups, self.limits, strict=True) if group >= 0]
+            members = [
+                (count, group, limit)
+                for count, group, limit in zip(counts, groups, self.limits, strict=True)
+                if group >= 0
+            ]
             if all(count[group] < limit for count, group, limit in members):
                 taken.append(row)
                 for count, group, _ in members:
@@ -97,7 +101,9 @@ class Spread:
         """Each row with its groups. A few at a time: the ten are most often found among the first, and a catalogue is long."""
         for start in range(0, len(rows), FIRST_LOOK):
             some = rows[start : start + FIRST_LOOK]
-            yield from zip(some.tolist(), zip(*(groups[some].tolist() for groups in self.groups), strict=True), strict=True)
+            yield from zip(
+                some.tolist(), zip(*(groups[some].tolist() for groups in self.groups), strict=True), strict=True
+            )
 
     def full_for(self, row: int, top: Rows) -> tuple[str, ...]:
         """The rules that allow no more of an item's group among `top`."""
