@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SERVER_CORE, LOAD_CORE = 0, 1
 SMALL, LARGE = 200_000, 1_000_000
 LIMIT, SLOWEST_MS = 12, 50.0
-USERS, SECONDS = 2_000, 8.0
+USERS, SECONDS = 2_000, 4.0
 LOW_RATE = 8.0
 """Requests a second that even a busy machine answers one by one."""
 
@@ -80,7 +80,7 @@ class Figures:
 
 def figures_of(design: Design, shop: ServedShop) -> Figures:
     with design.answering(shop) as (server, requests):
-        alone = offered(server.port, requests, poisson(LOW_RATE, 2 * SECONDS, seed=1), keep=1)
+        alone = offered(server.port, requests, poisson(LOW_RATE, 4 * SECONDS, seed=1), keep=1)
         require_whole(alone, design)
         p50, p99 = alone.quantiles_ms(0.5, 0.99)
         sustained, cpu_ms = sustained_rate(server, requests)
@@ -101,6 +101,8 @@ def sustained_rate(server: Server, requests: list[bytes]) -> tuple[float, float]
         before = server.cpu_seconds
         answers = offered(server.port, requests, poisson(rate, SECONDS, seed=2), keep=len(requests))
         spent = (server.cpu_seconds - before) / len(answers.status) * 1e3
+        told = f"{rate:.0f}/s: p99 {answers.quantiles_ms(0.99)[0]:.1f} ms, {answers.ok.mean():.1%} lists, CPU {spent:.2f} ms"
+        print(told, file=sys.stderr, flush=True)
         if is_kept_up(answers):
             kept, cpu_ms = rate, spent
             rate *= step

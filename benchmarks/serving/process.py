@@ -51,7 +51,9 @@ def serving(
 ) -> Iterator[Server]:
     """`python <arguments>` listening on the port the environment's PORT and AISLE_SERVICE_PORT name, on one core alone."""
     port = _free_port()
-    told = {**os.environ, **(environment or {}), "PORT": str(port), "AISLE_SERVICE_PORT": str(port)}
+    # Installed packages keep their bytecode; a shell that forbids writing it would make every start compile everything.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    told = {**inherited, **(environment or {}), "PORT": str(port), "AISLE_SERVICE_PORT": str(port)}
     begun = time.perf_counter()
     process = subprocess.Popen(
         ["taskset", "-c", str(core), sys.executable, *arguments],
