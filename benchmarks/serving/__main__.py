@@ -134,7 +134,7 @@ def compare(folder: Path) -> None:
                 "sustained requests/s, p99 < 50 ms",
                 plain.sustained,
                 aisle.sustained,
-                aisle.sustained / max(plain.sustained, 1e-9),
+                aisle.sustained / plain.sustained if plain.sustained else float("nan"),
             ],
             ["CPU ms a request", plain.cpu_ms, aisle.cpu_ms, plain.cpu_ms / aisle.cpu_ms],
             ["resident MB", plain.rss_mb, aisle.rss_mb, plain.rss_mb / aisle.rss_mb],
@@ -164,9 +164,9 @@ def overload(folder: Path) -> None:
     """Three times as many requests as can be answered: how many still are, and how fast."""
     shop = made(folder, SMALL)
     with AISLE.answering(shop) as (server, requests):
-        peak, _ = sustained_rate(server, requests)
-        at_peak = offered(server.port, requests, poisson(peak, SECONDS, seed=3))
-        above = offered(server.port, requests, poisson(3 * peak, SECONDS, seed=4), connections=512)
+        at_peak = peak_of(server, requests)
+        rate = 3 * at_peak.lists_per_second
+        above = offered(server.port, requests, poisson(rate, 2 * SECONDS, seed=4), connections=512)
     refused = above.seconds[above.status == 503]
     rows = [
         [name, answers.lists_per_second, *answers.quantiles_ms(0.5, 0.99)]
@@ -179,6 +179,15 @@ def overload(folder: Path) -> None:
         f"refused with 503: {len(refused)}, half of them within {median:.2f} ms; answered otherwise or not at all: {other}"
     )
     print(f"goodput {rows[1][1] / rows[0][1]:.2f} of peak, p99 {rows[1][3] / rows[0][3]:.2f} of peak's")
+
+
+def peak_of(server: Server, requests: list[bytes]) -> Answers:
+    """Of rates that rise until four in ten are refused: the one with the most lists a second."""
+    rate, tried = LOW_RATE, [offered(server.port, requests, poisson(LOW_RATE, SECONDS, seed=3))]
+    while tried[-1].ok.mean() > 0.6:
+        rate *= 1.4
+        tried.append(offered(server.port, requests, poisson(rate, SECONDS, seed=3)))
+    return max(tried, key=lambda answers: answers.lists_per_second)
 
 
 def sizes(folder: Path) -> None:
