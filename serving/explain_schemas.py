@@ -82,7 +82,7 @@ class WhyTrace(_Said):
     live_events: int = Field(
         description="Events that were newer than the release and went into the list.", examples=[2]
     )
-    degraded: tuple[str, ...] = Field(description="Stages that were skipped.", examples=[[]])
+    degraded: tuple[str, ...] = Field(description="What was left out, as answered.", examples=[[]])
     made_by: MadeBy
     items: tuple[ItemExplained, ...]
 

@@ -91,7 +91,10 @@ class RecommendationList(_Answer):
         description="The one release that made the whole answer.", examples=["2026-03-02-0a1b2c3d4e5f"]
     )
     degraded: tuple[str, ...] = Field(
-        default=(), description="Stages that were skipped, by name; empty when all is well.", examples=[[]]
+        default=(),
+        description="What was left out, by name: `online_state` (what the visitor did lately), `some_candidates`, `ranker`, `candidates` "
+        "(all of them: the list is the popular one); empty when all is well.",
+        examples=[[]],
     )
 
     @classmethod

@@ -13,6 +13,14 @@ from tests.gcs import GcsServer
 from tests.local_gcp import LocalGcp
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unhurried() -> Iterator[None]:
+    """Machines that run tests are slow at times, and a late list is another list: a test that is about deadlines sets its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AISLE_DEADLINE_MS", "60000")
+        yield
+
+
 @pytest.fixture(scope="session")
 def written_bundle(tmp_path_factory: pytest.TempPathFactory) -> BundleFolder:
     """The small world's bundle on disk. Do not write into it: copy it."""

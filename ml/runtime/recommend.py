@@ -211,10 +211,8 @@ def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Ov
             about = np.array([bundle.items.row(item_id)], np.int32)
             return _related(bundle, about, allowed, over, shedding, score=together_first)
         case CartRequest(item_ids=item_ids):
-            in_cart = bundle.items.rows_of(item_ids)
-            return (
-                _related(bundle, in_cart, allowed, over, shedding, score=blended) if len(in_cart) else Scored.nothing()
-            )
+            about = bundle.items.rows_of(item_ids)
+            return _related(bundle, about, allowed, over, shedding, score=blended)
 
 
 def _personal(
@@ -254,6 +252,8 @@ def _related(
     score: Callable[[Candidates], Floats],
 ) -> Scored:
     """What goes with some items; there is no ranker to leave out."""
+    if not len(item_rows):
+        return Scored.nothing()
     omitted = shedding.of_candidates()
     if omitted == CANDIDATES:
         return Scored.nothing(CANDIDATES)
@@ -274,13 +274,7 @@ def _numbers(bundle: Bundle, *, fewer: bool) -> CandidateSettings:
     return settings.when_late() if fewer else settings
 
 
-def ranking_inputs(
-    bundle: Bundle,
-    user: KnownUser,
-    history: History,
-    *,
-    at: int,
-) -> tuple[Candidates, Floats]:
+def ranking_inputs(bundle: Bundle, user: KnownUser, history: History, *, at: int) -> tuple[Candidates, Floats]:
     """Candidates of one user and their features: what the ranker sees, in training as in an answer."""
     found = _found(bundle, user, history, at=at, allowed=bundle.items.available)
     return found.candidates, found.features(bundle, user, history, at=at)
@@ -317,7 +311,8 @@ def _found(
     over: Over = untimed,
     fewer: bool = False,
 ) -> _Found:
-    """
+    """What the sources propose for one user.
+
     Args:
         allowed: `[num_items]`.
         named: candidates whether a source proposes them or not.

@@ -167,7 +167,7 @@ class GroupWriter:
             self._failed_event_commits += 1
             logger.warning("Events not written: %s", error)
             refusal = FeedbackError(
-                "The feedback log must take events. Received: its database refuses them. Nothing was recorded; send them again."
+                "The feedback log must take events. Received: its database refuses them. None was acknowledged; send them again."
             )
             refusal.__cause__ = error
             for submission in group:

@@ -119,7 +119,7 @@ class RedisStore:
             return self._breaker.through(work)
         except self._error as error:
             if isinstance(error, self._away):
-                # What one connection met, the idle ones meet too: each would cost a request its time, and the breaker a second.
+                # What one connection met, the idle ones meet too: each would cost a request its time and open the breaker again.
                 self._pool.disconnect(inuse_connections=False)
             raise OnlineStoreError(
                 f"Redis must answer within {seconds * 1000:.0f} ms. Received: {error or repr(error)}. Lists are made without it until it does."

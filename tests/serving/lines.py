@@ -14,6 +14,7 @@ class Line:
         self._delay = 0.0
         self._is_broken = False
         self._breaks = 0
+        self._carrying: set[asyncio.Task[None] | None] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="line", daemon=True)
         self._thread.start()
@@ -41,44 +42,56 @@ class Line:
         self._loop.close()
 
     async def _cancel_all(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        carrying = list(self._carrying)
+        for task in carrying:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*carrying, return_exceptions=True)
 
     def _run(self, work):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        born = self._breaks
+        task = asyncio.current_task()
+        self._carrying.add(task)  # a loop itself does not keep its tasks from being collected
         try:
-            with suppress(OSError):
-                if self._is_broken:
-                    while await reader.read(65_536):
-                        """Taken, and gone."""
-                    return
-                there, back = await asyncio.open_connection("127.0.0.1", self._server_port)
-                try:
-                    async with asyncio.TaskGroup() as both:
-                        both.create_task(self._pass(reader, back, born))
-                        both.create_task(self._pass(there, writer, born, is_answer=True))
-                finally:
-                    back.close()
+            with suppress(asyncio.CancelledError, OSError):
+                await self._joined(reader, writer)
         finally:
-            writer.close()
+            self._carrying.discard(task)
+            await _closed(writer)
+
+    async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        born = self._breaks
+        if self._is_broken:
+            while await reader.read(65_536):
+                """Taken, and gone."""
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._server_port)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass(reader, back, born))
+                both.create_task(self._pass(there, writer, born, is_answer=True))
+        finally:
+            await _closed(back)
 
     async def _pass(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, born: int, *, is_answer: bool = False
     ) -> None:
-        while data := await source.read(65_536):
-            if is_answer and self._delay:
-                await asyncio.sleep(self._delay)
-            if born == self._breaks:
-                with suppress(OSError):
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                if is_answer and self._delay:
+                    await asyncio.sleep(self._delay)
+                if born == self._breaks:
                     sink.write(data)
                     await sink.drain()
         if born == self._breaks:  # of a broken line nobody hears that the other end hung up
             sink.close()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError, asyncio.CancelledError):
+        await writer.wait_closed()
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def test_while_the_database_is_locked_events_are_refused_and_lists_go_on(impatie
         answer = impatient.post(INTERACTIONS, json=body)
         assert (answer.status_code, answer.json()["error"]) == (503, "feedback_unavailable")
         assert answer.headers["Retry-After"] == "1"
-        assert "Nothing was recorded; send them again" in answer.json()["message"]
+        assert "None was acknowledged; send them again" in answer.json()["message"]
         assert "counts once" in answer.json()["remedy"]
         before = time.monotonic()
         assert impatient.get(HOMEPAGE, params={"user_id": "u001"}).status_code == 200

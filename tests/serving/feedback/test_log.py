@@ -153,7 +153,7 @@ def test_an_event_the_database_refuses_takes_no_other_with_it(log, monkeypatch):
     with log._writer._changed:  # so that they come in one group
         good, bad, other = (log.add([event(name)]) for name in ("good", "poison", "other"))
     assert good.result(10) == other.result(10) == [True]
-    with pytest.raises(FeedbackError, match="Nothing was recorded; send them again"):
+    with pytest.raises(FeedbackError, match="None was acknowledged; send them again"):
         bad.result(10)
 
 

@@ -1,0 +1,214 @@
+"""A list has so much time from when its request is here; what it may wait for, and what it leaves out, follows from that alone."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from time import monotonic
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+import pytest
+
+from ml.runtime.deadline import Deadline
+from serving.app import create_app
+from serving.deadline import HEADER, deadline
+from serving.online_store import EmbeddedStore, redis_store
+from serving.online_store.redis_store import OnlineStoreError, RedisStore
+from serving.settings import ServiceSettings
+from serving.visits import SHORTEST_SECONDS
+from tests.ml.runtime.hurry import hurried
+from tests.serving.conftest import TestClient, wait_until
+from tests.serving.lines import Line, line_to
+from tests.serving.services import Server, redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]
+
+HOMEPAGE = "/api/v1/recommendations/homepage"
+USER = {"user_id": "u001", "limit": "20"}
+PATIENCE_SECONDS = 30.0
+"""Much longer than anything here takes: who comes back was bounded by something else."""
+
+
+def ask(client: TestClient, **headers: str) -> dict:
+    answer = client.get(HOMEPAGE, params=USER, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def late(client: TestClient, *spent: float) -> dict:
+    client.app.dependency_overrides[deadline] = lambda: hurried(
+        0.0, *spent
+    )  # the first look is for the store of visits
+    return ask(client)
+
+
+@pytest.mark.parametrize(
+    ("spent", "omitted"),
+    [
+        ((0.1, 0.2), []),
+        ((0.85, 0.85), ["some_candidates"]),
+        ((0.85, 0.95), ["some_candidates", "ranker"]),
+        ((0.1, 0.85), ["ranker"]),
+        ((1.0,), ["candidates", "ranker"]),
+    ],
+)
+def test_what_was_left_out_is_named_counted_and_explained(client, spent, omitted):
+    answer = late(client, *spent)
+    assert answer["degraded"] == omitted
+    assert len(answer["recommendations"]) == 20
+    assert answer["context"]["personalised"] == ("candidates" not in omitted)
+    metrics = client.get("/metrics").text
+    for part in omitted:
+        assert f'aisle_lists_degraded_total{{part="{part}",surface="homepage"}} 1.0' in metrics
+    why = client.get(f"/api/v1/explain/{answer['request_id']}").json()
+    assert why["degraded"] == omitted
+    assert [item["product_id"] for item in why["items"]] == [item["product_id"] for item in answer["recommendations"]]
+    assert [item["score"] for item in why["items"]] == pytest.approx(
+        [item["score"] for item in answer["recommendations"]], abs=1e-5
+    )
+    assert any(item["ranker"] for item in why["items"]) == ("ranker" not in omitted)
+
+
+def seconds_of(client: TestClient, **headers: str) -> float:
+    """What a request of these headers is given."""
+    seen: list[Deadline] = []
+
+    class Noting(EmbeddedStore):
+        def read(self, subjects, *, known_since_us, within=None):
+            seen.append(within)
+            return super().read(subjects, known_since_us=known_since_us, within=within)
+
+    client.app.state.visits._store = Noting()
+    ask(client, **headers)
+    return 2 * seen[0]  # half of what is left is for what the caller did
+
+
+def test_a_caller_may_shorten_the_deadline_and_not_lengthen_it(home):
+    with TestClient(create_app(ServiceSettings(home=home, deadline_ms=20_000))) as client:
+        assert 10 < seconds_of(client) <= 20
+        assert 2 < seconds_of(client, **{HEADER: "5000"}) <= 5
+        assert 10 < seconds_of(client, **{HEADER: "60000"}) <= 20
+
+
+@pytest.mark.parametrize("asked", ["0", "-5", "60001", "soon", "1.5"])
+def test_a_deadline_that_cannot_be_is_refused(client, asked):
+    answer = client.get(HOMEPAGE, params=USER, headers={HEADER: asked})
+    assert (answer.status_code, answer.json()["error"]) == (422, "invalid_request")
+    assert answer.json()["details"][0]["field"] == "header.x-deadline-ms"
+
+
+class Held(EmbeddedStore):
+    """Keeps the first who asks until told otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = Event(), Event()
+
+    def read(self, subjects, *, known_since_us, within=None):
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.may_answer.wait(PATIENCE_SECONDS)
+        return super().read(subjects, known_since_us=known_since_us, within=within)
+
+
+def test_waiting_for_a_thread_is_part_of_the_time(client):
+    """One thread for all: the second request has spent its 50 ms when its turn comes, though nothing of its own was slow."""
+
+    async def one_thread() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+
+    store = client.app.state.visits._store = Held()
+    client.portal.call(one_thread)
+    in_flight = client.app.state.telemetry.metrics.in_flight
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, client)
+        assert store.asked.wait(PATIENCE_SECONDS)
+        second = pool.submit(ask, client, **{HEADER: "50"})
+        wait_until(lambda: in_flight._value.get() == 2)
+        Event().wait(0.1)
+        store.may_answer.set()
+        assert first.result(PATIENCE_SECONDS)["degraded"] == []
+        assert second.result(PATIENCE_SECONDS)["degraded"] == ["candidates", "ranker"]
+
+
+def test_a_store_elsewhere_is_not_asked_when_no_time_is_left(client):
+    class Elsewhere(EmbeddedStore):
+        is_local = False
+        within: float | None = None
+
+        def read(self, subjects, *, known_since_us, within=None):
+            self.within = within
+            return super().read(subjects, known_since_us=known_since_us, within=within)
+
+    visits = client.app.state.visits
+    store = visits._store = Elsewhere()
+    assert late(client, 0.1)["degraded"] == []
+    assert store.within == 0.5
+    store.within = None
+    client.app.dependency_overrides[deadline] = lambda: hurried(1 - SHORTEST_SECONDS)
+    assert ask(client)["degraded"] == ["some_candidates", "ranker", "online_state"]
+    assert store.within is None
+    assert visits.is_filled  # it has not failed: others' lists are whole
+
+
+@pytest.fixture
+def line(redis_url: str) -> Iterator[Line]:
+    with line_to(urlsplit(redis_url).port) as line:
+        yield line
+
+
+@pytest.fixture
+def patient_store(line: Line, monkeypatch) -> Iterator[RedisStore]:
+    """Its own measure would let everybody wait."""
+    monkeypatch.setattr(redis_store, "LONGEST_SECONDS", PATIENCE_SECONDS)
+    store = RedisStore(f"redis://127.0.0.1:{line.port}/0")
+    yield store
+    store.close()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("kind", ["silent", "slow", "frozen"])
+def test_what_is_left_of_the_deadline_is_all_that_redis_gets(
+    patient_store, line: Line, redis_server: Server, kind, is_connected
+):
+    if is_connected:
+        patient_store.read(["u:a"], known_since_us=0, within=PATIENCE_SECONDS)
+    begin = {
+        "silent": line.fall_silent,
+        "slow": lambda: line.slow_down(PATIENCE_SECONDS),
+        "frozen": redis_server.freeze,
+    }
+    begin[kind]()
+    asked_at = monotonic()
+    try:
+        with pytest.raises(OnlineStoreError, match="must answer within 30 ms"):
+            patient_store.read(["u:a", "s:b"], known_since_us=0, within=0.03)
+    finally:
+        redis_server.thaw()
+    assert monotonic() - asked_at < PATIENCE_SECONDS / 10
+    line.mend()
+    assert patient_store.read(["u:a"], known_since_us=0, within=PATIENCE_SECONDS).events == ()
+
+
+@pytest.mark.services
+def test_connections_that_lay_idle_while_the_line_broke_cost_nobody_anything(line: Line):
+    """One failure tells of all of them; each by itself would open the breaker again."""
+    store = RedisStore(f"redis://127.0.0.1:{line.port}/0")
+    store.read(["u:a"], known_since_us=0)
+    five = [store._pool.get_connection() for _ in range(5)]
+    for connection in five:
+        store._pool.release(connection)
+    line.fall_silent()
+    line.mend()  # connections of before stay dead
+    with pytest.raises(OnlineStoreError):
+        store.read(["u:a"], known_since_us=0)
+    assert not any(connection.is_connected for connection in five)
+    store.read(["u:a"], known_since_us=0)
+    store.close()
+
+
+def test_a_list_without_ranker_shows_other_places_than_one_with_it(client):
+    """Else nothing above would have shown that the ranker was left out."""
+    on_time, unranked = late(client, 0.1), late(client, 0.1, 0.85)
+    assert on_time["recommendations"][0]["score"] != unranked["recommendations"][0]["score"]
