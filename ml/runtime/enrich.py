@@ -80,17 +80,18 @@ def features_of(
         _affinities(history, rows, items, at=at),
         items.features[rows],
         price[:, None],
-        user_features[None, :],
-        _history_summary(history, at=at)[None, :],
+        user_features,
+        _history_summary(history, at=at),
         (price - _mean_log_price(history, items))[:, None],
         heads.value_normalized[:, None],
         heads.conversion[:, None],
-        cyclical_time(np.array([at])),
+        cyclical_time(np.array([at]))[0],
     )
     features = np.empty((len(rows), len(FEATURES)), np.float32)
-    ends = np.cumsum([block.shape[1] for block in blocks]).tolist()
-    for block, end in zip(blocks, ends, strict=True):
-        features[:, end - block.shape[1] : end] = block  # what is the same for all candidates is repeated by this
+    end = 0
+    for block in blocks:  # one row per candidate, or one for all of them
+        start, end = end, end + block.shape[-1]
+        features[:, start:end] = block
     return features
 
 
