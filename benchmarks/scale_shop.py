@@ -50,8 +50,8 @@ class ScaleShop:
     def write(self, folder: Path) -> Path:
         """Three Parquet files and the mapping that reads them; returns the mapping."""
         folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(self._items(), folder / "items.parquet")
-        pq.write_table(self._users(), folder / "users.parquet")
+        pq.write_table(self.items(), folder / "items.parquet")
+        pq.write_table(self.users(), folder / "users.parquet")
         schema = pa.schema([RAW_INTERACTIONS.field(name) for name in _COLUMNS])
         with pq.ParquetWriter(folder / "interactions.parquet", schema) as file:
             for day in range(DAYS):
@@ -61,12 +61,12 @@ class ScaleShop:
         return mapping
 
     @cached_property
-    def _world(self) -> "_World":
-        return _World.of(self)
+    def world(self) -> "World":
+        return World.of(self)
 
     def _day(self, day: int) -> pa.Table:
         """Events of one day, by time."""
-        rng, world = np.random.default_rng((self.seed, day)), self._world
+        rng, world = np.random.default_rng((self.seed, day)), self.world
         looks = round(self.num_interactions / DAYS / (sum(SHARES.values()) + STAPLE_SHARE))
         users = np.searchsorted(world.activity, rng.random(looks)).astype(np.int64)
         items = world.looked_at(rng, users)
@@ -94,21 +94,21 @@ class ScaleShop:
         sessions = pa.array([f"{day}-{user}" for user in users.tolist()])
         ordered = np.isin(kinds, [number for number, part in enumerate(parts) if part.name in ("purchase", "return")])
         columns = {
-            "user_id": self._world.user_ids.take(pa.array(users)),
-            "item_id": self._world.item_ids.take(pa.array(items)),
+            "user_id": self.world.user_ids.take(pa.array(users)),
+            "item_id": self.world.item_ids.take(pa.array(items)),
             "event_type": names.take(pa.array(kinds)),
             "occurred_at": pa.array(at).cast(INSTANT),
             "event_id": pa.array([f"{day}-{number}" for number in range(len(at))]),
             "quantity": pa.array(rng.geometric(0.8, len(at)).astype(np.float64), mask=~ordered),
-            "price": pa.array(self._world.prices[items]),
+            "price": pa.array(self.world.prices[items]),
             "order_id": pa.compute.if_else(pa.array(ordered), sessions, None),
             "session_id": sessions,
             "received_at": pa.array(at + rng.integers(1, 20, len(at)) * 1_000_000).cast(INSTANT),
         }
         return pa.table({name: columns[name] for name in _COLUMNS})
 
-    def _items(self) -> pa.Table:
-        world, count = self._world, self.num_items
+    def items(self) -> pa.Table:
+        world, count = self.world, self.num_items
         kinds = pa.array([f"kind {kind}" for kind in range(self.num_kinds)])
         categories = pa.array([f"category {kind // KINDS_PER_CATEGORY}" for kind in range(self.num_kinds)])
         columns = {
@@ -123,10 +123,10 @@ class ScaleShop:
         }
         return pa.table({name: columns.get(name, pa.nulls(count)) for name in RAW_ITEMS.names}).cast(RAW_ITEMS)
 
-    def _users(self) -> pa.Table:
+    def users(self) -> pa.Table:
         rows = np.arange(self.num_users)
         columns = {
-            "user_id": self._world.user_ids,
+            "user_id": self.world.user_ids,
             "country": pa.array(["DE", "FR", "GB", "US"]).take(pa.array(rows % 4)),
             "segment": pa.array(["new", "loyal", "bulk"]).take(pa.array(rows % 3)),
             "signed_up_at": pa.repeat(OPENED_ON - timedelta(days=1), len(rows)).cast(INSTANT),
@@ -145,7 +145,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """What is fixed before the first day."""
 
     kinds: Draws
@@ -162,7 +162,7 @@ class _World:
     num_kinds: int
 
     @classmethod
-    def of(cls, shop: ScaleShop) -> "_World":
+    def of(cls, shop: ScaleShop) -> "World":
         rng = np.random.default_rng((shop.seed, DAYS))
         kinds = np.arange(shop.num_items) % shop.num_kinds
         activity = np.cumsum(rng.gamma(1.5, size=shop.num_users))

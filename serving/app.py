@@ -40,6 +40,7 @@ from serving.settings import ServiceSettings
 from serving.telemetry import Telemetry
 from serving.telemetry.collector import StateCollector
 from serving.telemetry.middleware import RequestTelemetry
+from serving.turns import QueueLimit, Turns
 from serving.visits import Visits, bundle_cut
 from serving.withdrawal import Withdrawal, WithdrawalNotice
 from serving.workers.peers import Peers
@@ -84,6 +85,7 @@ def create_app(settings: ServiceSettings | None = None, *, peers: Peers | None =
     app.state.telemetry = Telemetry.to(settings.otel_endpoint)
     app.state.withdrawal = Withdrawal()
     app.state.peers = peers
+    app.state.turns = Turns()
     _guard(app, settings)
     problems.install(app)
     for routes in (recommendations, rank, explain, interactions, analytics, inspection, model, health):
@@ -112,6 +114,7 @@ async def _open(app: FastAPI, settings: ServiceSettings, parts: AsyncExitStack) 
     parts.push_async_callback(run_in_threadpool, state.live.stop)
     await run_in_threadpool(state.visits.start)
     parts.push_async_callback(run_in_threadpool, state.visits.stop)
+    parts.push_async_callback(run_in_threadpool, state.turns.stop)
     if state.peers is not None:
         await state.peers.start(registry)
         parts.push_async_callback(state.peers.stop)
@@ -146,6 +149,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             max_age=3600,
         )
     app.add_middleware(WithdrawalNotice, withdrawal=app.state.withdrawal)
+    app.add_middleware(QueueLimit, longest_wait=settings.max_wait_ms / 1000)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTelemetry, telemetry=app.state.telemetry)
     app.add_middleware(RequestIds)

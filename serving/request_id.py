@@ -2,7 +2,7 @@
 
 import re
 from contextvars import ContextVar
-from uuid import uuid4
+from random import getrandbits
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +31,7 @@ class RequestIds:
             return
         offered = Headers(scope=scope).get(HEADER, "")
         # Whatever a caller sends ends up in logs: only what cannot forge a line there is kept.
-        request_id = offered if _SANE.fullmatch(offered) else uuid4().hex[:16]
+        request_id = offered if _SANE.fullmatch(offered) else f"{getrandbits(64):016x}"
         scope.setdefault("state", {})["request_id"] = request_id
         _CURRENT.set(request_id)  # never taken back: each request has a task, and so a context, of its own
 

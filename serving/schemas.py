@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from ml.runtime.answer import RankedItem, RankedList
 from ml.runtime.bundle import Bundle
@@ -15,6 +16,10 @@ from serving.release_mirror import MirrorState
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+    def as_response(self) -> Response:
+        """As it goes out. FastAPI would validate an answer once more, and dump it by way of Python's objects."""
+        return Response(self.model_dump_json(), media_type="application/json")
 
 
 class Recommendation(_Answer):

@@ -76,6 +76,11 @@ class Visits:
         """Whether lists know of every event since the bundle's cut."""
         return self._is_filled
 
+    @property
+    def are_local(self) -> bool:
+        """In this process: `of` takes microseconds and nobody waits for a network."""
+        return self._store.is_local
+
     def of(self, caller: Caller, bundle: Bundle, *, within: float | None = None) -> KnownVisit:
         """The bundle's record of a caller, with what happened since. Without the store: the bundle's record alone, and so marked.
 

@@ -141,6 +141,11 @@ def add_command():
     command.chmod(0o755)
 
 
+def build_kernel():
+    """The compiled part of the request path. Without a compiler everything works, more slowly; the tool says so."""
+    subprocess.run([str(VENV / "bin" / "python"), "-m", "tools.build_kernel"], cwd=str(ROOT), check=False)
+
+
 def say(text):
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -158,6 +163,7 @@ def main(arguments):
     found = installed_extra(extra)
     if found:
         say(f"Set-up: .venv is already there and up to date ({found}). Nothing to install.")
+        build_kernel()
         return 0
     started = time.monotonic()
     if not venv_works():
@@ -176,6 +182,7 @@ def main(arguments):
         )
         return 1
     add_command()
+    build_kernel()
     (VENV / f".installed-{extra}").write_text(mark_of(extra))
     say(f"Set-up done in {time.monotonic() - started:.0f} s.")
     return 0

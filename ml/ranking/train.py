@@ -63,14 +63,16 @@ def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) 
         )
     learned, newest = RankingExamples.joined(weeks[:-1]), weeks[-1]
     stopped = lightgbm.train(
-        _parameters(settings),
+        lightgbm_parameters(settings),
         _dataset(learned),
         num_boost_round=settings.max_trees,
         valid_sets=[_dataset(newest)],
         callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
     )
     everything = RankingExamples.joined(weeks)
-    booster = lightgbm.train(_parameters(settings), _dataset(everything), num_boost_round=stopped.best_iteration)
+    booster = lightgbm.train(
+        lightgbm_parameters(settings), _dataset(everything), num_boost_round=stopped.best_iteration
+    )
     return TrainedRanker(
         ranker=Ranker(booster.model_to_string()),
         num_trees=stopped.best_iteration,
@@ -88,7 +90,7 @@ def _dataset(examples: RankingExamples):  # type: ignore[no-untyped-def]  # Ligh
     )
 
 
-def _parameters(settings: RankerSettings) -> dict[str, object]:
+def lightgbm_parameters(settings: RankerSettings) -> dict[str, object]:
     return {
         "objective": "lambdarank",
         "metric": "ndcg",

@@ -1,7 +1,8 @@
 """Every source's proposals for one request, side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Self
@@ -88,7 +89,7 @@ class Candidates:
     proposed: NDArray[np.bool_]
     """`[num_candidates, len(SOURCES)]`"""
 
-    @property
+    @cached_property
     def shares(self) -> Floats:
         """Scores as shares of each source's best, in [0, 1]."""
         best = self.scores.max(axis=0, initial=0.0)
@@ -194,19 +195,23 @@ def _joined(
     proposals["two_tower"] = nearest
     proposals["popular"] = popularity.first(settings.popular, allowed)
     proposals["trending"] = popularity.trending_order[: settings.trending]
-    rows = np.unique(np.concatenate([*proposals.values(), named]))
-    rows = rows[allowed[rows]].astype(np.int32)
-    dense = {
-        "two_tower": vectors[rows] @ query,
-        "popular": popularity.recent[rows],
-        "trending": popularity.trending[rows],
-    }
-    columns = [
-        dense[name] if name in dense else scored[name].at(rows) if name in scored else _zeros(rows) for name in SOURCES
-    ]
-    proposed = [np.isin(rows, proposals[name]) if name in proposals else _zeros(rows) > 0 for name in SOURCES]
-    return Candidates(rows, np.stack(columns, axis=1).astype(np.float32), np.stack(proposed, axis=1))
+    rows, proposed = _side_by_side([proposals.get(name, NO_ROWS) for name in SOURCES], named, allowed)
+    scores = np.zeros((len(rows), len(SOURCES)), np.float32)
+    for column, name in enumerate(SOURCES):
+        if name in scored:
+            scores[:, column] = scored[name].at(rows)
+    scores[:, SOURCES.index("two_tower")] = vectors[rows] @ query
+    scores[:, SOURCES.index("popular")] = popularity.recent[rows]
+    scores[:, SOURCES.index("trending")] = popularity.trending[rows]
+    return Candidates(rows, scores, proposed)
 
 
-def _zeros(rows: Rows) -> Floats:
-    return np.zeros(len(rows), np.float32)
+def _side_by_side(proposals: Sequence[Rows], named: Rows, allowed: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
+    """The distinct allowed items of all proposals and of those named, and which source proposed which."""
+    lists = [*proposals, named]
+    rows, sources = np.concatenate(lists), np.repeat(np.arange(len(lists)), [len(each) for each in lists])
+    kept = allowed[rows]
+    distinct, places = np.unique(rows[kept], return_inverse=True)
+    proposed = np.zeros((len(distinct), len(lists)), np.bool_)
+    proposed[places, sources[kept]] = True
+    return distinct.astype(np.int32), proposed[:, : len(proposals)]

@@ -11,6 +11,7 @@ from ml.features.history import SECONDS_PER_DAY, History
 from ml.features.transforms import cyclical_time
 from ml.runtime.candidates import SOURCES, Candidates, decayed_weights
 from ml.runtime.items import ItemTable
+from ml.runtime.order import falling
 from ml.runtime.towers import HeadPredictions
 
 OWN = (
@@ -68,11 +69,10 @@ def features_of(
 ) -> Floats:
     """One row per candidate, one column per name in `FEATURES`. `[num_candidates, len(FEATURES)]`, NaN is "unknown"."""
     rows = candidates.rows
-    shares = candidates.shares
     price = np.log(np.maximum(items.price[rows], 0.01))
-    columns = [
+    blocks = (
         candidates.scores,
-        shares,
+        candidates.shares,
         _ranks(candidates.scores),
         candidates.proposed,
         candidates.proposed.sum(axis=1)[:, None],
@@ -80,14 +80,19 @@ def features_of(
         _affinities(history, rows, items, at=at),
         items.features[rows],
         price[:, None],
-        _repeated(user_features, len(rows)),
-        _repeated(_history_summary(history, at=at), len(rows)),
+        user_features,
+        _history_summary(history, at=at),
         (price - _mean_log_price(history, items))[:, None],
         heads.value_normalized[:, None],
         heads.conversion[:, None],
-        _repeated(cyclical_time(np.array([at]))[0], len(rows)),
-    ]
-    return np.concatenate([np.asarray(column, np.float32) for column in columns], axis=1)
+        cyclical_time(np.array([at]))[0],
+    )
+    features = np.empty((len(rows), len(FEATURES)), np.float32)
+    end = 0
+    for block in blocks:  # one row per candidate, or one for all of them
+        start, end = end, end + block.shape[-1]
+        features[:, start:end] = block
+    return features
 
 
 @dataclass(frozen=True)
@@ -200,11 +205,7 @@ def _mean_log_price(history: History, items: ItemTable) -> float:
 
 def _ranks(scores: Floats) -> Floats:
     """1 / (rank of the candidate in each source), 0 where the source gives it nothing. `[n, s]`"""
-    order = np.argsort(-scores, axis=0, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(1, len(scores) + 1)[:, None], axis=0)
-    return np.where(scores > 0, 1.0 / ranks, 0.0).astype(np.float32)
-
-
-def _repeated(values: Floats, times: int) -> Floats:
-    return np.broadcast_to(values, (times, len(values)))
+    order = falling(np.ascontiguousarray(scores.T))
+    reciprocal = np.empty(order.shape, np.float32)
+    np.put_along_axis(reciprocal, order, 1.0 / np.arange(1, len(scores) + 1)[None, :], axis=1)
+    return np.where(scores > 0, reciprocal.T, np.float32(0))

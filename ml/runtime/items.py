@@ -73,8 +73,7 @@ class ItemTable:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        ids = self.table["item_id"].combine_chunks()
-        return Vocabulary(ids.chunk(0) if isinstance(ids, pa.ChunkedArray) else ids)
+        return Vocabulary(_as_one(self.table["item_id"]))
 
     @cached_property
     def features(self) -> Floats:
@@ -163,13 +162,15 @@ class ItemTable:
         return row
 
     def display(self, row: int) -> ItemDisplay:
-        def of(name: str) -> str | None:
-            return self.table[name][row].as_py()
+        item_id, title, category, price, image_url = (column[row].as_py() for column in self._shown)
+        return ItemDisplay(str(item_id), title, category, self._shown_price(price, row), image_url)
 
-        return ItemDisplay(str(of("item_id")), of("title"), of("category"), self._shown_price(row), of("image_url"))
+    @cached_property
+    def _shown(self) -> tuple[pa.Array, ...]:
+        """Columns looked into place by place: a table would be asked for each anew, which takes longer than the look."""
+        return tuple(_as_one(self.table[name]) for name in ("item_id", "title", "category", "price", "image_url"))
 
-    def _shown_price(self, row: int) -> float | None:
-        listed = self.table["price"][row].as_py()
+    def _shown_price(self, listed: float | None, row: int) -> float | None:
         if listed is not None:
             return float(listed)
         return round(float(self.price[row]), 2) if np.isfinite(self.price[row]) else None
@@ -177,3 +178,8 @@ class ItemTable:
     def _codes(self, name: str) -> Rows:
         column = self.table[name]
         return Vocabulary.fit(pc.unique(column).to_pylist()).rows(column)
+
+
+def _as_one(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole

@@ -1,6 +1,7 @@
 """From items by score to places of a list: popular items complete it, limits hold among the first ten."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +14,8 @@ from ml.runtime.items import ItemTable
 from ml.runtime.rules import Rules, boosts
 
 TOP = 10
+FIRST_LOOK = 256
+"""Popular items a list is filled from before more of them are looked at; `MAX_LIMIT` fits in."""
 
 
 def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: int, at: int) -> Rows:
@@ -22,15 +25,25 @@ def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: in
     if not spread.limits:
         missing = reach - len(ranked)
         return ranked[:reach] if missing <= 0 else _filled(bundle, ranked, listed, missing=missing, at=at)
-    if len(ranked) >= reach and len(spread.first(ranked)) == TOP:
-        return spread.applied(ranked)[:reach]
-    # The ten may need an item that no source proposed, however deep it lies in the catalogue.
-    return spread.applied(_filled(bundle, ranked, listed, missing=len(listed), at=at))[:reach]
+    rows, first, missing = ranked, spread.first(ranked), 0
+    # The ten may need an item that no source proposed, however deep it lies in the catalogue; most often it lies near the top.
+    while (len(rows) < reach or len(first) < TOP) and len(rows) == len(ranked) + missing:
+        missing = max(FIRST_LOOK, 8 * missing)
+        rows = _filled(bundle, ranked, listed, missing=missing, at=at)
+        first = spread.first(rows)
+    return behind(first, rows)[:reach]
+
+
+def behind(first: Rows, rows: Rows) -> Rows:
+    """All rows in a new order: the first ten, and behind them the others as they were."""
+    return np.concatenate([first, rows[~np.isin(rows, first)]])
 
 
 def _filled(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, missing: int, at: int) -> Rows:
     unseen = listed.copy()
     unseen[ranked] = False
+    if not unseen.any():  # as of a rank request: all that may be shown was named, and so has a score
+        return ranked
     return np.concatenate([ranked, _popular(bundle, unseen, first=missing, at=at)])
 
 
@@ -70,25 +83,27 @@ class Spread:
         """The first ten: the best item that breaks no limit, and again; fewer when every other item would break one."""
         taken: list[int] = []
         counts = [Counter[int]() for _ in self.limits]
-        while len(taken) < TOP and len(rows := rows[self._fits(rows, counts)]):
-            taken.append(int(rows[0]))
-            rows = rows[1:]
-            for count, groups in zip(counts, self.groups, strict=True):
-                count[int(groups[taken[-1]])] += 1
+        for row, groups in self._with_groups(rows):
+            members = [
+                (count, group, limit)
+                for count, group, limit in zip(counts, groups, self.limits, strict=True)
+                if group >= 0
+            ]
+            if all(count[group] < limit for count, group, limit in members):
+                taken.append(row)
+                for count, group, _ in members:
+                    count[group] += 1
+            if len(taken) == TOP:
+                break
         return np.array(taken, np.int32)
 
-    def applied(self, rows: Rows) -> Rows:
-        """All rows in a new order: the first ten, and behind them the others as they were."""
-        first = self.first(rows)
-        return np.concatenate([first, rows[~np.isin(rows, first)]])
-
-    def _fits(self, rows: Rows, counts: list[Counter[int]]) -> NDArray[np.bool_]:
-        fits = np.ones(len(rows), np.bool_)
-        for groups, limit, count in zip(self.groups, self.limits, counts, strict=True):
-            full = [group for group, number in count.items() if number >= limit and group >= 0]
-            if full:
-                fits &= ~np.isin(groups[rows], full)
-        return fits
+    def _with_groups(self, rows: Rows) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Each row with its groups. A few at a time: the ten are most often found among the first, and a catalogue is long."""
+        for start in range(0, len(rows), FIRST_LOOK):
+            some = rows[start : start + FIRST_LOOK]
+            yield from zip(
+                some.tolist(), zip(*(groups[some].tolist() for groups in self.groups), strict=True), strict=True
+            )
 
     def full_for(self, row: int, top: Rows) -> tuple[str, ...]:
         """The rules that allow no more of an item's group among `top`."""

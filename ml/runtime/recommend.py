@@ -25,6 +25,7 @@ from ml.runtime.candidates import (
 from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
 from ml.runtime.enrich import features_of
 from ml.runtime.exploration import Exploration, explored
+from ml.runtime.order import falling
 from ml.runtime.places import Spread, placed
 from ml.runtime.rank import blended, together_first
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest, Request
@@ -182,7 +183,7 @@ def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed, shedding
     factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at)
     scores = scored.boosted(factors)
     listed = allowed.listed
-    ranked = scored.candidates.rows[np.lexsort((scored.candidates.rows, -scores))]
+    ranked = scored.candidates.rows[falling(scores)]
     ranked = ranked[listed[ranked]]
     chance = settings.exploration if inputs.seed is not None and settings.exploration.share else None
     reach = request.limit + (chance.pool if chance else 0)

@@ -47,7 +47,8 @@ def boosts(items: ItemTable, rules: Rules, rows: Rows, *, at: int) -> Floats | N
     (1 + w exp(-age / d)) of the item's age times the same of its seller's; an unknown age gives 1.
     """
     factors = [
-        1.0 + weight * np.nan_to_num(np.exp(-np.maximum(at - born[rows], 0.0) / (days * SECONDS_PER_DAY)))
+        1.0
+        + weight * np.fmax(np.exp(-np.maximum(at - born[rows], 0.0) / (days * SECONDS_PER_DAY)), 0.0)  # of NaN and 0: 0
         for weight, days, born in (
             (rules.freshness_boost, rules.freshness_days, items.born),
             (rules.new_seller_boost, rules.new_seller_days, items.seller_born),

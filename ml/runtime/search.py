@@ -1,6 +1,8 @@
 """Nearest items by inner product. One contract; the approximate index is judged by the exact one."""
 
+import importlib
 import json
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -111,8 +113,7 @@ class ScannIndex:
 
     @classmethod
     def load(cls, folder: Path, vectors: Floats) -> Self:
-        from scann.scann_ops.py import scann_ops_pybind
-
+        scann_ops_pybind = _scann()
         described = _description(folder)
         num_items, dimension = described["num_items"], described["dimension"]
         if (num_items, dimension) != vectors.shape:
@@ -122,6 +123,19 @@ class ScannIndex:
             )
         searcher = scann_ops_pybind.load_searcher(str(folder / "scann"))
         return cls(searcher, num_items, dimension, described["leaves_to_search"], described["reorder"])
+
+
+def _scann() -> Any:
+    """The wheel's functions on arrays. It imports TensorFlow where that is installed, for functions on tensors: seconds and 300 MB
+    that nobody here has a use for."""
+    without = "tensorflow" not in sys.modules
+    if without:
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # Python's own way to say that a module is not there
+    try:
+        return importlib.import_module("scann.scann_ops.py.scann_ops_pybind")
+    finally:
+        if without:
+            del sys.modules["tensorflow"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from ml.runtime.requests import RankRequest
 from serving.caller import caller_of
@@ -18,9 +18,10 @@ router = APIRouter(prefix="/api/v1", tags=["recommendations"], dependencies=[REA
 @router.post(
     "/rank",
     summary="Order my list",
+    response_model=RankedItems,
     responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_A_LIST),
 )
-def rank(lists: Lists, http: Request, body: ItemsToRank) -> RankedItems:
+async def rank(lists: Lists, http: Request, body: ItemsToRank) -> Response:
     """The items named, in the order of one user or session; of a stranger, by popularity.
 
     The rules hold here as on every page: what they forbid is in `removed`, with the rules. `include` brings back what was left
@@ -28,4 +29,4 @@ def rank(lists: Lists, http: Request, body: ItemsToRank) -> RankedItems:
     """
     caller = caller_of(http, body.user_id, body.session_id)
     request = RankRequest(item_ids=body.item_ids, user_id=caller.known_as, limit=body.limit, **body.wishes.fields())
-    return RankedItems.of(lists.made(request, caller), lists.release.bundle, caller)
+    return RankedItems.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest
 from serving.caller import CalledBy, caller_of
@@ -13,50 +13,55 @@ from serving.openapi import FROM_A_LIST, GUARDED, WITH_BODY, responses
 from serving.schemas import RecommendationList
 from serving.security import READ
 
-# Handlers are plain functions, so each runs in a thread: 0.25 ms of CPU more than a coroutine would cost, but a slow list never makes
-# a probe or another list wait, and the native parts (ONNX, index, ranker) let other threads run.
 router = APIRouter(prefix="/api/v1/recommendations", tags=["recommendations"], dependencies=[READ], responses=GUARDED)
 
 _LIST = responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_A_LIST)
 _LIST_ABOUT_AN_ITEM = _LIST | responses(HTTPStatus.NOT_FOUND, leads_to=FROM_A_LIST)
 
 
-@router.get("/homepage", summary="A list for one user", responses=_LIST)
-def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit = 12) -> RecommendationList:
+@router.get("/homepage", summary="A list for one user", response_model=RecommendationList, responses=_LIST)
+async def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit = 12) -> Response:
     """Up to `limit` items, best first. A user nobody knows, in a session that did nothing, gets the popular list:
     `context.personalised` is false and every `source` is `popular`."""
     request = HomeRequest(user_id=caller.known_as, limit=limit, **wished.fields())
-    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
+    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
 
 
-@router.get("/product/{item_id:path}", summary="A list for one product's page", responses=_LIST_ABOUT_AN_ITEM)
-def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12) -> RecommendationList:
+@router.get(
+    "/product/{item_id:path}",
+    summary="A list for one product's page",
+    response_model=RecommendationList,
+    responses=_LIST_ABOUT_AN_ITEM,
+)
+async def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12) -> Response:
     """Up to `limit` items that go with a product, best first, never the product itself."""
     request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
-    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
+    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
 
 
 @router.get(
     "/frequently-bought-together/{item_id:path}",
     summary="What lay in one basket with a product",
+    response_model=RecommendationList,
     responses=_LIST_ABOUT_AN_ITEM,
 )
-def frequently_bought_together(
+async def frequently_bought_together(
     lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12
-) -> RecommendationList:
+) -> Response:
     """Up to `limit` items: first those bought together with the product, most often first (their scores are above 1), then what
     is like it."""
     request = BoughtTogetherRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
-    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
+    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
 
 
 @router.post(
     "/cart",
     summary="A list for a cart",
+    response_model=RecommendationList,
     responses=responses(*WITH_BODY, HTTPStatus.SERVICE_UNAVAILABLE, leads_to=FROM_A_LIST),
 )
-def cart(lists: Lists, http: Request, body: Cart) -> RecommendationList:
+async def cart(lists: Lists, http: Request, body: Cart) -> Response:
     """Up to `limit` items that go with everything in a cart, best first, nothing of the cart itself."""
     caller = caller_of(http, body.user_id, body.session_id)
     request = CartRequest(item_ids=body.item_ids, user_id=caller.known_as, limit=body.limit, **body.wishes.fields())
-    return RecommendationList.of(lists.made(request, caller), lists.release.bundle, caller)
+    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()

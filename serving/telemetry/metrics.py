@@ -39,7 +39,7 @@ class Metrics:
         self.in_flight = Gauge("aisle_http_requests_in_flight", "Requests being answered right now.", registry=registry)
         self.stage_seconds = Histogram(
             "aisle_list_stage_seconds",
-            "Of a list: `visit` (what the caller did), then the stages of the request path.",
+            "Of a list: `visit` (what the caller did), `wait` (for its turn), then the stages of the request path.",
             ["surface", "stage"],
             buckets=STAGE_SECONDS,
             registry=registry,

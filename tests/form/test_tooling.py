@@ -100,6 +100,7 @@ def installed(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(setup, "install_uv", lambda: done.append("uv"))
     monkeypatch.setattr(setup, "install", done.append)
     monkeypatch.setattr(setup, "add_command", lambda: None)
+    monkeypatch.setattr(setup, "build_kernel", lambda: None)
     return done
 
 

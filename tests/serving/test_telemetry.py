@@ -110,7 +110,7 @@ def test_lists_are_counted_by_surface_source_version_and_stage(client):
     assert figures.of("aisle_list_rule_hits_total", surface="product", rule="about") == 1
     assert figures.of("aisle_list_rule_hits_total", surface="product", rule="excluded") == 1
     stages = figures.labels("aisle_list_stage_seconds_count", "stage")
-    assert stages == {"visit", "filters", "query", "candidates", "features", "ranking", "placement", "answer"}
+    assert stages == {"visit", "wait", "filters", "query", "candidates", "features", "ranking", "placement", "answer"}
     for stage in stages:
         assert figures.of("aisle_list_stage_seconds_count", surface="homepage", stage=stage) == 1
 
@@ -300,7 +300,7 @@ def test_watching_a_list_costs_little(client):
     for _ in range(50):
         started = perf_counter()
         watch = Stopwatch()
-        for stage in ("visit", *get_args(Stage)):
+        for stage in ("visit", "wait", *get_args(Stage)):
             watch.over(stage)
         metrics.answered(route=HOME, method="GET", status=200, seconds=0.01)
         rounds.append(perf_counter() - started)
@@ -470,7 +470,7 @@ def test_a_request_is_a_span_of_its_callers_trace_with_its_stages_under_it(home,
     assert request.attributes["http.response.status_code"] == 200
     assert request.attributes["aisle.surface"] == "homepage"
     stages = [span for span in found if span.parent and span.parent.span_id == request.context.span_id]
-    assert [span.name for span in stages] == ["visit", "filters", "query", "candidates", "features", "ranking", "placement", "answer"]  # fmt: skip
+    assert [span.name for span in stages] == ["visit", "wait", "filters", "query", "candidates", "features", "ranking", "placement", "answer"]  # fmt: skip
     for before, after in pairwise(stages):
         assert request.start_time <= before.start_time <= before.end_time == after.start_time
     assert "private" not in "".join(span.to_json() for span in found)

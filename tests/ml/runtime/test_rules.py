@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from ml.contract.events import EventType
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.enrich import FEATURES
-from ml.runtime.places import Spread
+from ml.runtime.places import Spread, behind
 from ml.runtime.recommend import Scored, recommend
 from ml.runtime.requests import HomeRequest, ProductRequest
 from ml.runtime.rules import Rules, boosts
@@ -139,13 +139,15 @@ def test_limits_of_two_kinds_hold_at_once(bundle):
 
 def test_a_limit_no_catalogue_can_meet_still_gives_every_item_once():
     spread = Spread(("max_per_category_in_top_10",), (np.zeros(20, np.int32),), (1,))
-    assert spread.applied(np.arange(20, dtype=np.int32)).tolist() == list(range(20))
+    rows = np.arange(20, dtype=np.int32)
+    assert behind(spread.first(rows), rows).tolist() == list(range(20))
 
 
 def test_those_over_the_limit_stand_behind_the_tenth_place_in_their_order():
     groups = np.array([0] * 8 + [1] * 8 + [-1] * 4, np.int32)
-    placed = Spread(("max_per_category_in_top_10",), (groups,), (3,)).applied(np.arange(20, dtype=np.int32)).tolist()
-    assert placed == [0, 1, 2, 8, 9, 10, 16, 17, 18, 19, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15]
+    rows = np.arange(20, dtype=np.int32)
+    first = Spread(("max_per_category_in_top_10",), (groups,), (3,)).first(rows)
+    assert behind(first, rows).tolist() == [0, 1, 2, 8, 9, 10, 16, 17, 18, 19, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15]
 
 
 @pytest.mark.parametrize(

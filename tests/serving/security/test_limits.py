@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,8 +71,9 @@ def test_one_request_more_than_can_be_answered_is_503_at_once_and_probes_pass(ho
     app = create_app(ServiceSettings(home=home, max_concurrent=2))
     with TestClient(app, raise_server_exceptions=False) as client, ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(client.get, HOMEPAGE) for _ in range(2)]
-        for _ in waiting:
-            assert inside.acquire(timeout=20)
+        assert inside.acquire(timeout=20)  # one is being made, one waits for its turn
+        while "aisle_http_requests_in_flight 3.0" not in client.get("/metrics").text:
+            time.sleep(0.01)
         refused = client.get(HOMEPAGE)
         assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
         assert refused.headers["Retry-After"] == "1"

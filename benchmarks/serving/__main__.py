@@ -1,0 +1,259 @@
+"""The service beside the plain design, on one core each: `python -m benchmarks.serving [compare start overload sizes ten-million]`
+
+Both answer the same users of the same shop from the same towers, items and ranker; `benchmarks/serving/plain.py` says what the plain design
+leaves out. The server has the first core to itself, the load comes from the second. Aisle runs as it is delivered: keys, rules, feedback
+log and metrics on; only the rate limit of one key is raised, because here one key is the whole shop.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.serving.load import Answers, offered, poisson
+from benchmarks.serving.process import Server, serving
+from benchmarks.serving.shop import ServedShop
+
+ROOT = Path(__file__).parents[2]
+SERVER_CORE, LOAD_CORE = 0, 1
+SMALL, LARGE = 200_000, 1_000_000
+LIMIT, SLOWEST_MS = 12, 50.0
+USERS, SECONDS = 2_000, 4.0
+LOW_RATE = 8.0
+"""Requests a second that even a busy machine answers one by one."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """One way to serve a shop."""
+
+    name: str
+    arguments: tuple[str, ...]
+    path: str
+
+    @contextmanager
+    def answering(self, shop: ServedShop) -> Iterator[tuple[Server, list[bytes]]]:
+        """A server and what to ask it."""
+        environment = {
+            "AISLE_HOME": str(shop.home),
+            "AISLE_RATE_PER_SECOND": "1000000",
+            "AISLE_RATE_BURST": "1000000",
+            "AISLE_LOG_LEVEL": "error",
+            "PLAIN_SAVED_MODEL": str(shop.folder / "plain" / "saved_model"),
+            "TF_USE_LEGACY_KERAS": "1",
+        }
+        with serving(list(self.arguments), core=SERVER_CORE, probe="/readyz", environment=environment) as server:
+            requests = [self._request(user_id, shop) for user_id in shop.user_ids(USERS, seed=1)]
+            offered(server.port, requests, poisson(LOW_RATE, 4, seed=0))  # warm
+            yield server, requests
+
+    def _request(self, user_id: str, shop: ServedShop) -> bytes:
+        key = shop.home / "development_api_key"
+        authorization = f"Authorization: Bearer {key.read_text().strip()}\r\n" if key.exists() else ""
+        return f"GET {self.path}?user_id={user_id}&limit={LIMIT} HTTP/1.1\r\nHost: shop\r\n{authorization}\r\n".encode()
+
+
+AISLE = Design("Aisle", ("-m", "serving"), "/api/v1/recommendations/homepage")
+PLAIN = Design("plain design", ("-m", "benchmarks.serving.plain"), "/recommendations/homepage")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one design."""
+
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    """Of the server for a request, while it is busy."""
+    sustained: float
+    """Requests a second at which p99 is below 50 ms and no answer is missing, refused or degraded."""
+    rss_mb: float
+    ready_s: float
+
+
+def figures_of(design: Design, shop: ServedShop) -> Figures:
+    with design.answering(shop) as (server, requests):
+        alone = offered(server.port, requests, poisson(LOW_RATE, 4 * SECONDS, seed=1), keep=1)
+        require_whole(alone, design)
+        p50, p99 = alone.quantiles_ms(0.5, 0.99)
+        sustained, cpu_ms = sustained_rate(server, requests)
+        return Figures(p50, p99, cpu_ms, sustained, server.rss_mb, server.ready_after_s)
+
+
+def require_whole(answers: Answers, design: Design) -> None:
+    """The first answer is a full list: nobody is fast by saying nothing."""
+    said = json.loads(answers.bodies[0])
+    if len(said["recommendations"]) != LIMIT:
+        raise SystemExit(f"{design.name}: expected {LIMIT} recommendations. Received: {said}")
+
+
+def sustained_rate(server: Server, requests: list[bytes]) -> tuple[float, float]:
+    """The highest rate that is kept up, found by doubling and halving; and the CPU milliseconds of a request at it."""
+    kept, cpu_ms, rate, step = 0.0, float("nan"), 8.0, 2.0
+    while step > 1.06:
+        before = server.cpu_seconds
+        answers = offered(server.port, requests, poisson(rate, SECONDS, seed=2), keep=len(requests))
+        spent = (server.cpu_seconds - before) / len(answers.status) * 1e3
+        told = f"{rate:.0f}/s: p99 {answers.quantiles_ms(0.99)[0]:.1f} ms, {answers.ok.mean():.1%} lists, CPU {spent:.2f} ms"
+        print(told, file=sys.stderr, flush=True)
+        if is_kept_up(answers):
+            kept, cpu_ms = rate, spent
+            rate *= step
+        else:
+            rate, step = (kept or rate / 4) * step**0.5, step**0.5
+            time.sleep(1)  # whatever waits is answered before the next attempt
+        if not kept and rate < 1:
+            return 0.0, spent
+    return kept, cpu_ms
+
+
+def is_kept_up(answers: Answers) -> bool:
+    if not answers.ok.all() or answers.quantiles_ms(0.99)[0] >= SLOWEST_MS:
+        return False
+    degraded = sum(b'"degraded":[]' not in body for body in answers.bodies.values() if b'"degraded"' in body)
+    return degraded <= len(answers.status) / 100
+
+
+def compare(folder: Path) -> None:
+    """Latency, rate, CPU and memory of both at 200 thousand items."""
+    shop = made(folder, SMALL, plain=True)
+    plain, aisle = figures_of(PLAIN, shop), figures_of(AISLE, shop)
+    table(
+        ["200 k items, 500 candidates, 83 features", "plain design", "Aisle", "ratio"],
+        [
+            ["p50 alone, ms", plain.p50_ms, aisle.p50_ms, plain.p50_ms / aisle.p50_ms],
+            ["p99 alone, ms", plain.p99_ms, aisle.p99_ms, plain.p99_ms / aisle.p99_ms],
+            [
+                "sustained requests/s, p99 < 50 ms",
+                plain.sustained,
+                aisle.sustained,
+                aisle.sustained / plain.sustained if plain.sustained else float("nan"),
+            ],
+            ["CPU ms a request", plain.cpu_ms, aisle.cpu_ms, plain.cpu_ms / aisle.cpu_ms],
+            ["resident MB", plain.rss_mb, aisle.rss_mb, plain.rss_mb / aisle.rss_mb],
+            ["start to ready, s", plain.ready_s, aisle.ready_s, plain.ready_s / aisle.ready_s],
+        ],
+    )
+
+
+def start(folder: Path) -> None:
+    """Process start to the first 200 of `/readyz`, modules imported, memory; the best of three, since others use the machine too."""
+    shop = made(folder, SMALL, plain=True)
+    rows = []
+    for design, module in ((PLAIN, "benchmarks.serving.plain"), (AISLE, "serving.app")):
+        best = min((_started(design, shop) for _ in range(3)), key=lambda figures: figures[0])
+        count = f"import sys, {module}; print(len(sys.modules))"
+        modules = int(subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True).stdout)
+        rows.append([design.name, *best, modules])
+    table(["start at 200 k items", "ready, s", "CPU s", "resident MB", "of it no file's, MB", "modules"], rows)
+
+
+def _started(design: Design, shop: ServedShop) -> tuple[float, float, float, float]:
+    with design.answering(shop) as (server, _):
+        return server.ready_after_s, server.cpu_at_ready_s, server.rss_mb, server.private_mb
+
+
+def overload(folder: Path) -> None:
+    """Three times as many requests as can be answered: how many still are, and how fast."""
+    shop = made(folder, SMALL)
+    with AISLE.answering(shop) as (server, requests):
+        at_peak = peak_of(server, requests)
+        rate = 3 * at_peak.lists_per_second
+        above = offered(server.port, requests, poisson(rate, 2 * SECONDS, seed=4), connections=512)
+    refused = above.seconds[above.status == 503]
+    rows = [
+        [name, answers.lists_per_second, *answers.quantiles_ms(0.5, 0.99)]
+        for name, answers in (("peak", at_peak), ("three times that", above))
+    ]
+    table(["offered", "lists/s", "p50 ms", "p99 ms"], rows)
+    other = int((above.status != 200).sum() - len(refused))
+    median = sorted(refused)[len(refused) // 2] * 1e3 if len(refused) else 0.0
+    print(
+        f"refused with 503: {len(refused)}, half of them within {median:.2f} ms; answered otherwise or not at all: {other}"
+    )
+    print(f"goodput {rows[1][1] / rows[0][1]:.2f} of peak, p99 {rows[1][3] / rows[0][3]:.2f} of peak's")
+
+
+def peak_of(server: Server, requests: list[bytes]) -> Answers:
+    """Of rates that rise until four in ten are refused: the one with the most lists a second."""
+    rate, tried = LOW_RATE, [offered(server.port, requests, poisson(LOW_RATE, SECONDS, seed=3))]
+    while tried[-1].ok.mean() > 0.6:
+        rate *= 1.4
+        tried.append(offered(server.port, requests, poisson(rate, SECONDS, seed=3)))
+    return max(tried, key=lambda answers: answers.lists_per_second)
+
+
+def sizes(folder: Path) -> None:
+    """A list over HTTP at one million items beside 200 thousand."""
+    rows, ranker = [], None
+    for size in (SMALL, LARGE):
+        shop = ServedShop(size, folder / str(size))
+        ranker = shop.make(ranker=ranker)
+        with AISLE.answering(shop) as (server, requests):
+            before = server.cpu_seconds
+            answers = offered(server.port, requests, poisson(LOW_RATE, 3 * SECONDS, seed=1))
+            cpu_ms = (server.cpu_seconds - before) / len(answers.status) * 1e3
+            rows.append(
+                [f"{size:,} items", *answers.quantiles_ms(0.5, 0.99), cpu_ms, server.rss_mb, server.ready_after_s]
+            )
+    rows.append(["ratio", *(large / small for small, large in zip(rows[0][1:], rows[1][1:], strict=True))])
+    table(["Aisle", "p50 ms", "p99 ms", "CPU ms", "resident MB", "ready, s"], rows)
+    growth = (rows[1][4] - rows[0][4]) / (LARGE - SMALL) * 1e6
+    print(f"resident MB for each million items more: {growth:.0f}")
+
+
+def made(folder: Path, size: int, *, plain: bool = False) -> ServedShop:
+    """The shop of a size, from an earlier run or made now."""
+    shop = ServedShop(size, folder / str(size))
+    shop.make()
+    if plain and not (shop.folder / "plain" / "saved_model" / "saved_model.pb").exists():
+        command = [sys.executable, "-m", "benchmarks.serving.plain_model", str(shop.folder)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return shop
+
+
+def table(head: list[str], rows: list[list[object]]) -> None:
+    cells = [[f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    print("\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *cells]), flush=True)
+
+
+def ten_million(folder: Path) -> None:
+    """An index over ten million vectors, built in parts and searched from this process; memory and seconds of each step."""
+    from benchmarks.serving.ten_million import main as build_and_search
+
+    build_and_search(folder / "ten-million")
+
+
+SECTIONS: dict[str, Callable[[Path], None]] = {
+    "compare": compare,
+    "start": start,
+    "overload": overload,
+    "sizes": sizes,
+    "ten-million": ten_million,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="all but ten-million when none is named")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".aisle-serving", help="keeps the shops between runs")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {LOAD_CORE})
+    for name in arguments.sections or [name for name in SECTIONS if name != "ten-million"]:
+        print(f"\n## {name}: {SECTIONS[name].__doc__}\n", flush=True)
+        SECTIONS[name](arguments.folder.absolute())
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(
+        f"\n{os.cpu_count()} cores of {platform.machine()}, Python {platform.python_version()}; load average at the end: {load}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The one compiled function of the request path. `python -m tools.build_kernel` builds it, wherever there is a C compiler."""
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("forest.c")
+
+
+def library() -> Path:
+    """Where the build of this very source lies, if it was built: an older build has another name and is never loaded."""
+    return SOURCE.with_name(f"forest-{sha256(SOURCE.read_bytes()).hexdigest()[:12]}.so")
+
+
+@cache
+def score_forest() -> Callable[..., None] | None:
+    """The function in forest.c; None where it was not built."""
+    if not library().exists():
+        return None
+    function = ctypes.CDLL(str(library())).score_forest
+    number, array = ctypes.c_int64, ctypes.c_void_p
+    function.argtypes = [array, number, number, array, number, array, array, number, array, array, array]
+    function.restype = None
+    return function

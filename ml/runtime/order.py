@@ -1,0 +1,21 @@
+"""The one order of scores: the best first, equal ones as they stood."""
+
+import numpy as np
+
+from ml.contract.types import Floats, Rows
+
+
+def falling(scores: Floats) -> Rows:
+    """Positions of float32 scores along the last axis, the largest score first; equal scores stay in their order.
+
+    Score and position are sorted as one 64-bit number: NumPy has vector instructions for that and none for a stable argsort, which
+    takes ten times as long.
+
+    >>> falling(np.array([0.5, 2.0, 0.5, -1.0], np.float32)).tolist()
+    [1, 0, 2, 3]
+    """
+    bits = (np.float32(0) - scores).view(np.int32)  # 0 - x and not -x: there is one zero in an order
+    rising = bits ^ (bits >> 31 & 0x7FFFFFFF)  # a negative float's bits count down
+    words = rising.astype(np.int64) << 32 | np.arange(scores.shape[-1])
+    words.sort(axis=-1)
+    return (words & 0xFFFFFFFF).astype(np.int32)
