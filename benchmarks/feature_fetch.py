@@ -98,7 +98,7 @@ def _aisle(table: pa.Table, asked: NDArray[np.int64], folder: Path) -> tuple[dic
 
 
 def _timed(fetch: Callable[[int], Floats], rounds: int) -> Taken:
-    for number in range(10):
+    for number in range(min(10, rounds)):
         fetch(number)
     seconds: Taken = []
     for number in range(rounds):
