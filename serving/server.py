@@ -1,6 +1,7 @@
 """uvicorn, stopped in order: withdrawn, drained, closed, and then out with code 0."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -12,11 +13,14 @@ from types import FrameType
 
 import uvicorn
 
+from ml.runtime.kernel import score_forest
 from serving.app import create_app
 from serving.live_bundle import LiveBundle
 from serving.settings import ServiceSettings
 from serving.withdrawal import Withdrawal
 from serving.workers.peers import Peers
+
+logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 SECONDS_KEPT_ALIVE = 75
@@ -101,6 +105,8 @@ def run(
     """Answer until told to stop, on a socket of a supervisor or on one of its own."""
     # A thread that opens a release runs Python for whole seconds; with the default of 5 ms it would hold up a list that often.
     sys.setswitchinterval(SWITCH_SECONDS)
+    if score_forest() is None:
+        logger.warning("The ranker's kernel was not built: LightGBM scores, several times slower. Run `python -m tools.build_kernel`.")
     app = create_app(settings, peers=peers)
     config = uvicorn.Config(
         app,
