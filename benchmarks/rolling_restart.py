@@ -74,7 +74,7 @@ def _most_per_second(home: Home, running: Running) -> float:
             path = home.paths[(first + number * CALLERS) % len(home.paths)]
             connection.request("GET", path, headers={"Authorization": f"Bearer {running.key}"})
             answer = connection.getresponse()
-            assert answer.status == 200, answer.read()
+            assert answer.status == 200, running.log.read_text()[-5000:]
             answer.read()
             number += 1
         connection.close()
