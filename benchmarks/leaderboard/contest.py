@@ -1,8 +1,9 @@
 """One question asked of every system alike."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ class Contest:
     relevant: Relevant
     repeats: bool
     """Whether a list may hold what its user already has. People re-order groceries; they check in at a new place once."""
+
+    def without_answers(self) -> Self:
+        """The question alone: what a system is given."""
+        return replace(self, relevant=self.relevant.where(np.zeros(len(self.relevant.item_rows), np.bool_)))
 
     @cached_property
     def interest(self) -> sparse.csr_array:

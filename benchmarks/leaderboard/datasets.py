@@ -1,8 +1,9 @@
 """Public data as contests: for each set one to choose by, and those that count. No contest that counts is ever chosen by."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ WEEK = int(timedelta(days=7).total_seconds())
 TEST_WEEKS = 5
 HELD_OUT = 0.1
 """Share of each user's items that choices are made by, where a set brings no validation part."""
+CHOOSE_BY_USERS = 5_000
+"""Users that choices are made by, evenly taken: a choice needs no more, and every trial of every system costs less."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,28 @@ class Dataset:
     """A set, and the figures it is known by."""
 
     name: str
+    """Of its files too."""
+    title: str
     rules: str
     """What is asked, in a sentence."""
     metrics: tuple[str, str]
     """The one that choices are made by, and one more."""
     read: Callable[[Path], tuple[Contest, Sequence[Contest]]]
-    """The contest to choose by, and those that count."""
+    """The contest to choose by, and those that count, from the folder of all sets."""
+    without: tuple[str, ...] = ()
+    """Peers that are not asked."""
+    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The same two metrics as others have printed them for this very split."""
 
 
-def online_retail(folder: Path) -> tuple[Contest, Sequence[Contest]]:
-    """Rolling weeks; choices are made by the week before the first that counts."""
+def online_retail(folder: Path, *, repeats: bool = True) -> tuple[Contest, Sequence[Contest]]:
+    """Rolling weeks; choices are made by the week before the first that counts.
+
+    Without repeats it is the view "new to the user": no list holds what its user bought before, and only what is new to them counts.
+    """
     log, num_items = read(folder / "online_retail" / "online_retail.csv.gz")
-    weeks = [
-        _week(log, num_items, int(END.timestamp()) - WEEK * (TEST_WEEKS + 1 - week)) for week in range(TEST_WEEKS + 1)
-    ]
+    cuts = [int(END.timestamp()) - WEEK * (TEST_WEEKS + 1 - week) for week in range(TEST_WEEKS + 1)]
+    weeks = [_week(log, num_items, cut, repeats=repeats) for cut in cuts]
     return weeks[0], weeks[1:]
 
 
@@ -50,12 +61,14 @@ def gowalla(folder: Path) -> tuple[Contest, Sequence[Contest]]:
     events = pq.read_table(folder / "gowalla" / "events.parquet")
     users, items, split = _rows(events["user_id"]), _rows(events["item_id"]), events["split"].to_numpy()
     train = split == "train"
-    kept = _kept_apart(users[train], share=HELD_OUT)
-    sizes = {"num_users": int(users.max()) + 1, "num_items": int(items.max()) + 1}
+    num_users, num_items = int(users.max()) + 1, int(items.max()) + 1
     train_users, train_items = users[train], items[train]
+    held_out = _some_of_each_user(train_users, share=HELD_OUT)
+    by = _pairs(train_users[~held_out], train_items[~held_out], num_users=num_users, num_items=num_items)
+    judged = _pairs(train_users, train_items, num_users=num_users, num_items=num_items)
     return (
-        _pairs(train_users[kept], train_items[kept], train_users[~kept], train_items[~kept], **sizes),
-        [_pairs(train_users, train_items, users[~train], items[~train], **sizes)],
+        _asked(by, train_users[held_out], train_items[held_out], at_most=CHOOSE_BY_USERS),
+        [_asked(judged, users[~train], items[~train])],
     )
 
 
@@ -65,59 +78,82 @@ def beauty(folder: Path) -> tuple[Contest, Sequence[Contest]]:
         [("user_id", "ascending"), ("seq", "ascending")]
     )
     users, items, split = _rows(events["user_id"]), _rows(events["item_id"]), events["split"].to_numpy()
-    at = events["seq"].to_numpy().astype(np.int64)
-    sizes = {"num_users": int(users.max()) + 1, "num_items": int(items.max()) + 1}
-    contests = []
-    for question, known in (("valid", split == "train"), ("test", split != "test")):
-        asked = split == question
-        contests.append(_pairs(users[known], items[known], users[asked], items[asked], at=at[known], **sizes))
-    return contests[0], contests[1:]
+    seq = events["seq"].to_numpy().astype(np.int64)
+    num_users, num_items = int(users.max()) + 1, int(items.max()) + 1
 
+    def contest(known: np.ndarray, question: str, at_most: int | None = None) -> Contest:
+        asked = split == question
+        log = _pairs(users[known], items[known], num_users=num_users, num_items=num_items, at=seq[known])
+        return _asked(log, users[asked], items[asked], at_most=at_most)
+
+    return contest(split == "train", "valid", CHOOSE_BY_USERS), [contest(split != "test", "test")]
+
+
+OWN_ITEMS = ("own history", "EASE and own items")
+"""Peers that show a user what they have already."""
 
 DATASETS = (
     Dataset(
-        "Online Retail",
-        "Five rolling weeks of a wholesaler; what customers seen before buy in the week, repeats count.",
+        "online_retail",
+        "Online Retail, all purchases",
+        "Five rolling weeks of a wholesaler, nothing chosen by any of them: what customers seen before buy in the week. "
+        "Whole catalogue, repeat purchases count.",
         ("ndcg@10", "recall@100"),
         online_retail,
     ),
     Dataset(
-        "Gowalla",
-        "The published split without times; all items a user has not been to.",
-        ("recall@20", "ndcg@20"),
-        gowalla,
+        "online_retail_new",
+        "Online Retail, new to the user",
+        "The same weeks: what they buy for the first time. No list holds what its user bought before.",
+        ("ndcg@10", "recall@100"),
+        partial(online_retail, repeats=False),
+        without=OWN_ITEMS,
     ),
     Dataset(
+        "gowalla",
+        "Gowalla",
+        "The published split, which has no times: all places a user has not been to.",
+        ("recall@20", "ndcg@20"),
+        gowalla,
+        without=(*OWN_ITEMS, "EASE"),  # a dense inverse over 40 981 items takes 13 GB and an hour
+        published={
+            "SimpleX (Mao et al. 2021)": (0.1872, 0.1557),
+            "LightGCN (He et al. 2020)": (0.1830, 0.1554),
+            "EASE (as reported by Mao et al. 2021)": (0.1765, 0.1467),
+            "YoutubeDNN two-tower (as reported by Mao et al. 2021)": (0.1754, 0.1473),
+        },
+    ),
+    Dataset(
+        "beauty",
         "Amazon Beauty",
-        "Leave-one-out; all items a user has not had.",
+        "Leave-one-out, which has an order and no times: all items a user has not had.",
         ("ndcg@10", "hit_rate@10"),
         beauty,
+        without=OWN_ITEMS,
     ),
 )
 
 
-def _week(log: InteractionLog, num_items: int, cut: int) -> Contest:
+def _week(log: InteractionLog, num_items: int, cut: int, *, repeats: bool) -> Contest:
+    known: Rows = np.unique(log.before(cut).user_rows)
     week = log.between(cut, cut + WEEK)
-    known: Rows = np.intersect1d(week.user_rows, log.before(cut).user_rows)
     week = week.where(np.isin(week.user_rows, known))
-    relevant = Relevant.of_pairs(
-        np.searchsorted(known, week.user_rows).astype(np.int32), week.item_rows, num_users=len(known)
-    )
     past = Past.at(cut, log, user_rows=known, recommendable=np.ones(num_items, np.bool_))
-    return Contest(past, relevant, repeats=True)
+    if not repeats:
+        week = week.where(~np.isin(_keys(week, num_items), _keys(past.log, num_items)))
+    asked = np.unique(week.user_rows).astype(np.int32)
+    relevant = Relevant.of_pairs(
+        np.searchsorted(asked, week.user_rows).astype(np.int32), week.item_rows, num_users=len(asked)
+    )
+    return Contest(replace(past, user_rows=asked), relevant, repeats=repeats)
 
 
-def _pairs(
-    users: Rows,
-    items: Rows,
-    asked_users: Rows,
-    asked_items: Rows,
-    *,
-    num_users: int,
-    num_items: int,
-    at: Seconds | None = None,
-) -> Contest:
-    """A contest of bare pairs. Without times all events are equally old."""
+def _keys(log: InteractionLog, num_items: int) -> np.ndarray:
+    return log.user_rows.astype(np.int64) * num_items + log.item_rows
+
+
+def _pairs(users: Rows, items: Rows, *, num_users: int, num_items: int, at: Seconds | None = None) -> Past:
+    """What is known of all users, from bare pairs. Without times all events are equally old."""
     occurred_at = np.zeros(len(users), np.int64) if at is None else at
     order = np.argsort(occurred_at, kind="stable")
     log = InteractionLog(
@@ -131,19 +167,27 @@ def _pairs(
         basket_rows=np.full(len(users), -1, np.int32),
     )
     everyone = np.arange(num_users, dtype=np.int32)
-    past = Past.at(int(occurred_at.max()) + 1, log, user_rows=everyone, recommendable=np.ones(num_items, np.bool_))
-    return Contest(past, Relevant.of_pairs(asked_users, asked_items, num_users=num_users), repeats=False)
+    return Past.at(int(occurred_at.max()) + 1, log, user_rows=everyone, recommendable=np.ones(num_items, np.bool_))
 
 
-def _kept_apart(users: Rows, *, share: float) -> np.ndarray:
+def _asked(past: Past, users: Rows, items: Rows, *, at_most: int | None = None) -> Contest:
+    """Whoever has something to find, at most so many of them, evenly taken."""
+    asked = np.unique(users)
+    if at_most is not None and len(asked) > at_most:
+        asked = asked[np.linspace(0, len(asked) - 1, at_most).astype(np.int64)]
+    theirs = np.isin(users, asked)
+    owners = np.searchsorted(asked, users[theirs]).astype(np.int32)
+    relevant = Relevant.of_pairs(owners, items[theirs], num_users=len(asked))
+    return Contest(replace(past, user_rows=asked.astype(np.int32)), relevant, repeats=False)
+
+
+def _some_of_each_user(users: Rows, *, share: float) -> np.ndarray:
     """A mask of a share of each user's rows, drawn once and for all."""
     draws = np.random.default_rng(0).random(len(users))
     order = np.lexsort((draws, users))
-    starts = np.searchsorted(users[order], np.arange(users.max() + 1))
-    counts = np.bincount(users)
-    place = np.arange(len(users)) - starts[users[order]]
+    place = np.arange(len(users)) - np.searchsorted(users[order], users[order])
     mask = np.zeros(len(users), np.bool_)
-    mask[order] = place < np.floor(counts[users[order]] * share)
+    mask[order] = place < np.floor(np.bincount(users)[users[order]] * share)
     return mask
 
 

@@ -25,7 +25,6 @@ class Peer:
     """Lists `[num_users, DEPTH]` of a contest, under some choices and a seed."""
     space: Mapping[str, Sequence[Any]]
     """What may be chosen; nothing where there is nothing to choose."""
-    only_with_repeats: bool = False
 
 
 def popular(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG001 - the signature of a peer
@@ -56,7 +55,8 @@ def item_knn(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: AR
 
 
 def ease(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG001
-    """Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8, over items somebody touched."""
+    """Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8, over items somebody touched. It says nothing of
+    what a user has already; `own_weight` lets that compete, where people buy again."""
     matrix = contest.interest if contest.repeats else contest.touched
     kept = np.flatnonzero(np.asarray(contest.touched.sum(axis=0)).ravel() > 0)
     columns = matrix[:, kept]
@@ -68,7 +68,7 @@ def ease(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG001
 
     def scores(users: Rows) -> Floats:
         found = np.zeros((len(users), contest.past.num_items), np.float32)
-        found[:, kept] = columns[users] @ weights
+        found[:, kept] = columns[users] @ weights + choices.get("own_weight", 0.0) * columns[users].toarray()
         return found
 
     return contest.lists_of(scores)
@@ -154,15 +154,18 @@ def tutorial_two_tower(contest: Contest, choices: Choices, seed: int) -> Rows:
     return _factorised(contest, model.users.embeddings.numpy(), model.items.embeddings.numpy())
 
 
+L2 = (25.0, 50.0, 100.0, 200.0, 400.0, 800.0, 1_600.0, 3_200.0)
+
 PEERS = (
-    Peer("popular", popular, {"decay_days": (None, 3.0, 7.0, 14.0, 30.0)}),
-    Peer("own history", history, {}, only_with_repeats=True),
+    Peer("popular", popular, {"decay_days": (None, 1.0, 3.0, 7.0, 14.0, 30.0, 60.0, 120.0)}),
+    Peer("own history", history, {}),
     Peer(
         "item-kNN",
         item_knn,
         {"neighbours": (50, 100, 200, 500, 1_000), "damping": (0.0, 0.25, 0.5, 0.75), "half_life": (None, 1, 3, 10)},
     ),
-    Peer("EASE", ease, {"l2": (50.0, 100.0, 200.0, 400.0, 800.0, 1_600.0)}),
+    Peer("EASE", ease, {"l2": L2}),
+    Peer("EASE and own items", ease, {"l2": L2, "own_weight": (0.1, 0.3, 1.0)}),
     Peer("GF-CF", gf_cf, {"rank": (64, 128, 256), "ideal_weight": (0.0, 0.1, 0.3, 0.5)}),
     Peer(
         "iALS",
@@ -176,7 +179,7 @@ PEERS = (
             "factors": (64, 128),
             "learning_rate": (0.01, 0.03, 0.1),
             "regularization": (0.001, 0.01, 0.05),
-            "epochs": (100, 200),
+            "epochs": (30, 100),
         },
     ),
     Peer(
