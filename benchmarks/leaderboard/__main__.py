@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--system", nargs="*", choices=SYSTEMS)
     parser.add_argument("--trials", type=int, default=8, help="combinations each peer may try; the same for all")
     parser.add_argument("--folder", type=Path, default=ROOT / ".aisle-leaderboard")
-    parser.add_argument("--write", action="store_true", help="write the tables into the results, the docs and the README")
+    parser.add_argument(
+        "--write", action="store_true", help="write the tables into the results, the docs and the README"
+    )
     arguments = parser.parse_args()
     for dataset in DATASETS:
         if dataset.name in (arguments.dataset or [dataset.name]):

@@ -1,7 +1,7 @@
 """One question asked of every system alike."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -28,6 +28,10 @@ class Contest:
     relevant: Relevant
     repeats: bool
     """Whether a list may hold what its user already has. People re-order groceries; they check in at a new place once."""
+    has_times: bool = True
+    """Whether instants are real. Without, they say no more than the order of a user's events, or nothing where all are equal."""
+    attributes: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    """What the set says of its items, under the names of `DIM_ITEMS` `[num_items]` each."""
 
     def without_answers(self) -> Self:
         """The question alone: what a system is given."""

@@ -80,11 +80,13 @@ def beauty(folder: Path) -> tuple[Contest, Sequence[Contest]]:
     users, items, split = _rows(events["user_id"]), _rows(events["item_id"]), events["split"].to_numpy()
     seq = events["seq"].to_numpy().astype(np.int64)
     num_users, num_items = int(users.max()) + 1, int(items.max()) + 1
+    of_items = pq.read_table(folder / "amazon-beauty" / "items.parquet").sort_by("item_id")
+    attributes = {name: of_items[name].to_pylist() for name in ("category", "brand")}
 
     def contest(known: np.ndarray, question: str, at_most: int | None = None) -> Contest:
         asked = split == question
         log = _pairs(users[known], items[known], num_users=num_users, num_items=num_items, at=seq[known])
-        return _asked(log, users[asked], items[asked], at_most=at_most)
+        return replace(_asked(log, users[asked], items[asked], at_most=at_most), attributes=attributes)
 
     return contest(split == "train", "valid", CHOOSE_BY_USERS), [contest(split != "test", "test")]
 
@@ -178,7 +180,7 @@ def _asked(past: Past, users: Rows, items: Rows, *, at_most: int | None = None) 
     theirs = np.isin(users, asked)
     owners = np.searchsorted(asked, users[theirs]).astype(np.int32)
     relevant = Relevant.of_pairs(owners, items[theirs], num_users=len(asked))
-    return Contest(replace(past, user_rows=asked.astype(np.int32)), relevant, repeats=False)
+    return Contest(replace(past, user_rows=asked.astype(np.int32)), relevant, repeats=False, has_times=False)
 
 
 def _some_of_each_user(users: Rows, *, share: float) -> np.ndarray:

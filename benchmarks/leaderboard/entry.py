@@ -1,6 +1,6 @@
 """One system on one set, in a process of its own, so that its time and memory are its own.
 
-    python -m benchmarks.leaderboard.entry DATA_FOLDER DATASET SYSTEM --trials 8 --into FOLDER
+python -m benchmarks.leaderboard.entry DATA_FOLDER DATASET SYSTEM --trials 8 --into FOLDER
 """
 
 import argparse
@@ -79,7 +79,7 @@ def entries(dataset: Dataset, system: str, data: Path, *, trials: int) -> list[E
     """Choose, then judge: one entry of a peer, one of each stage of Aisle, which chooses nothing."""
     by, judged = dataset.read(data)
     if system == aisle.NAME:
-        return _judged(dataset, judged, lambda contest: aisle.lists(contest, seed=SEED), ours=True)
+        return _judged(dataset, judged, aisle.lists, ours=True)
     peer = next(each for each in PEERS if each.name == system)
     started = time.process_time()
     choices, tried = chosen(peer, by, metric=dataset.metrics[0], trials=trials, seed=SEED)
