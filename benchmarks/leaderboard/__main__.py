@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.leaderboard import aisle
 from benchmarks.leaderboard.datasets import DATASETS, Dataset
-from benchmarks.leaderboard.entry import kept_at
+from benchmarks.leaderboard.entry import is_kept
 from benchmarks.leaderboard.peers import PEERS
 from benchmarks.leaderboard.tables import Table, write
 
@@ -44,7 +44,7 @@ def main() -> None:
 def run(dataset: Dataset, system: str, arguments: argparse.Namespace) -> None:
     """One system on one set, where it is asked and not kept already."""
     folder = arguments.folder / dataset.name
-    if system in dataset.without or kept_at(folder, system).exists():
+    if system in dataset.without or is_kept(folder, system):
         return
     command = [sys.executable, "-m", "benchmarks.leaderboard.entry", str(arguments.data), dataset.name, system]
     subprocess.run([*command, "--trials", str(arguments.trials), "--into", str(folder)], check=True, cwd=ROOT)

@@ -130,13 +130,19 @@ def values_of(
     return {metric: np.concatenate([measured(each, metric) for each in hits]) for metric in metrics}
 
 
+def is_kept(folder: Path, system: str) -> bool:
+    """Whether all rows of a system are there."""
+    rows = (aisle.TOWERS, aisle.BLENDED, aisle.RANKED) if system == aisle.NAME else (system,)
+    return all((folder / f"{slug(row)}.json").exists() for row in rows)
+
+
 def slug(system: str) -> str:
     """Of a file.
 
-    >>> slug("two-tower of the TFRS tutorial")
-    'two-tower_of_the_tfrs_tutorial'
+    >>> slug("Aisle, two towers alone")
+    'aisle_two_towers_alone'
     """
-    return system.lower().replace(" ", "_")
+    return system.lower().replace(",", "").replace(" ", "_")
 
 
 if __name__ == "__main__":
