@@ -12,7 +12,6 @@ from ml.evaluation.baselines import Past
 from ml.evaluation.ranking_metrics import Relevant
 from ml.features.history import SECONDS_PER_DAY
 
-
 CATEGORY = "category: "
 """What the name of a category's slice begins with."""
 
