@@ -81,7 +81,7 @@ def gf_cf(contest: Contest, choices: Choices, seed: int) -> Rows:
     of_item = np.sqrt(np.maximum(touched.sum(axis=0), 1)).astype(np.float32)
     unit = sparse.csr_array(touched / of_user[:, None] / of_item)
     start = np.random.default_rng(seed).standard_normal(min(unit.shape)).astype(np.float32)
-    _, _, low = svds(unit, k=choices["rank"], v0=start)
+    _, _, low = svds(unit, k=min(choices["rank"], min(unit.shape) - 1), v0=start)
 
     def scores(users: Rows) -> Floats:
         theirs = touched[users]
@@ -95,17 +95,18 @@ def gf_cf(contest: Contest, choices: Choices, seed: int) -> Rows:
 def ials(contest: Contest, choices: Choices, seed: int) -> Rows:
     """Hu, Koren, Volinsky 2008 by the library `implicit`."""
     from implicit.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the library has threads of its own and says so
-    model = AlternatingLeastSquares(
-        factors=choices["factors"],
-        regularization=choices["regularization"],
-        alpha=choices["alpha"],
-        iterations=15,
-        random_state=seed,
-        num_threads=1,
-    )
-    model.fit(sparse.csr_matrix(contest.interest.astype(np.float32)), show_progress=False)
+    with threadpool_limits(1, "blas"):  # the library asks for it: its own loops call BLAS for tiny matrices
+        model = AlternatingLeastSquares(
+            factors=choices["factors"],
+            regularization=choices["regularization"],
+            alpha=choices["alpha"],
+            iterations=15,
+            random_state=seed,
+            num_threads=1,
+        )
+        model.fit(sparse.csr_matrix(contest.interest.astype(np.float32)), show_progress=False)
     return _factorised(contest, model.user_factors, model.item_factors)
 
 

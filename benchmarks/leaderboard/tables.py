@@ -97,8 +97,8 @@ class Table:
             *(_line(row, metrics) for row in facts["rows"]),
         ]
         for name, values in facts["published"].items():
-            cells = " | ".join(f"{value:.4f} | – " for value in values)
-            lines.append(f"| *{name}, as published* | {cells}| – | – | – | – |")
+            cells = " | ".join(f"{value:.4f} | –" for value in values)
+            lines.append(f"| *{name}, as published* | {cells} | – | – | – | – |")
         return "\n".join([*lines, ""])
 
 
