@@ -1,5 +1,6 @@
 """Public data as contests: for each set one to choose by, and those that count. No contest that counts is ever chosen by."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -81,7 +82,7 @@ def beauty(folder: Path) -> tuple[Contest, Sequence[Contest]]:
     seq = events["seq"].to_numpy().astype(np.int64)
     num_users, num_items = int(users.max()) + 1, int(items.max()) + 1
     of_items = pq.read_table(folder / "amazon-beauty" / "items.parquet").sort_by("item_id")
-    attributes = {name: of_items[name].to_pylist() for name in ("category", "brand")}
+    attributes = _by_breadth(of_items["attributes"].to_pylist())
 
     def contest(known: np.ndarray, question: str, at_most: int | None = None) -> Contest:
         asked = split == question
@@ -134,6 +135,18 @@ DATASETS = (
         without=OWN_ITEMS,
     ),
 )
+
+
+def _by_breadth(words: Sequence[Sequence[str]]) -> dict[str, list[str | None]]:
+    """Of items whose attributes are bare words of no stated kind: the word most items bear is the category, the next one the
+    sub-category, the rarest of more than two the brand."""
+    bearers = Counter(word for of_item in words for word in of_item)
+    ordered = [sorted(of_item, key=lambda word: (-bearers[word], word)) for of_item in words]
+    return {
+        "category": [own[0] if own else None for own in ordered],
+        "sub_category": [own[1] if len(own) > 1 else None for own in ordered],
+        "brand": [own[-1] if len(own) > 2 else None for own in ordered],
+    }
 
 
 def _week(log: InteractionLog, num_items: int, cut: int, *, repeats: bool) -> Contest:

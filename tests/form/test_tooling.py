@@ -9,7 +9,19 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("help", "setup", "demo", "test", "check", "lint-bigquery", "dev", "serve", "bench", "bench-scale")
+COMMANDS = (
+    "help",
+    "setup",
+    "demo",
+    "test",
+    "check",
+    "lint-bigquery",
+    "dev",
+    "serve",
+    "bench",
+    "bench-scale",
+    "leaderboard",
+)
 
 
 def make(*arguments: str) -> str:
