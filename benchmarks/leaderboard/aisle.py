@@ -27,12 +27,14 @@ TOWERS, BLENDED, RANKED = "Aisle, two towers alone", "Aisle, all sources blended
 
 
 def lists(contest: Contest, recipe: Recipe | None = None) -> dict[str, Rows]:
-    """Lists `[num_users, DEPTH]` of each stage by its row's name."""
-    bundle, cut_at = trained(contest, recipe or Recipe())
+    """Lists `[num_users, DEPTH]` of each stage by its row's name. The row of another recipe than the default says which."""
+    recipe = recipe or Recipe()
+    bundle, cut_at = trained(contest, recipe)
+    said = "" if recipe == Recipe() else f" ({recipe.name})"
     return {
-        TOWERS: by_towers(contest, bundle),
-        BLENDED: asked(contest, replace(bundle, ranker=None), now=cut_at),
-        RANKED: asked(contest, bundle, now=cut_at),
+        TOWERS + said: by_towers(contest, bundle),
+        BLENDED + said: asked(contest, replace(bundle, ranker=None), now=cut_at),
+        RANKED + said: asked(contest, bundle, now=cut_at),
     }
 
 

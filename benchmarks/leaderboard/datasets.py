@@ -64,12 +64,12 @@ def gowalla(folder: Path) -> tuple[Contest, Sequence[Contest]]:
     train = split == "train"
     num_users, num_items = int(users.max()) + 1, int(items.max()) + 1
     train_users, train_items = users[train], items[train]
-    held_out = _some_of_each_user(train_users, share=HELD_OUT)
-    by = _pairs(train_users[~held_out], train_items[~held_out], num_users=num_users, num_items=num_items)
-    judged = _pairs(train_users, train_items, num_users=num_users, num_items=num_items)
+    held_out = some_of_each_user(train_users, share=HELD_OUT)
+    by = past_of_pairs(train_users[~held_out], train_items[~held_out], num_users=num_users, num_items=num_items)
+    judged = past_of_pairs(train_users, train_items, num_users=num_users, num_items=num_items)
     return (
-        _asked(by, train_users[held_out], train_items[held_out], at_most=CHOOSE_BY_USERS),
-        [_asked(judged, users[~train], items[~train])],
+        contest_of(by, train_users[held_out], train_items[held_out], at_most=CHOOSE_BY_USERS),
+        [contest_of(judged, users[~train], items[~train])],
     )
 
 
@@ -86,8 +86,8 @@ def beauty(folder: Path) -> tuple[Contest, Sequence[Contest]]:
 
     def contest(known: np.ndarray, question: str, at_most: int | None = None) -> Contest:
         asked = split == question
-        log = _pairs(users[known], items[known], num_users=num_users, num_items=num_items, at=seq[known])
-        return replace(_asked(log, users[asked], items[asked], at_most=at_most), attributes=attributes)
+        log = past_of_pairs(users[known], items[known], num_users=num_users, num_items=num_items, at=seq[known])
+        return replace(contest_of(log, users[asked], items[asked], at_most=at_most), attributes=attributes)
 
     return contest(split == "train", "valid", CHOOSE_BY_USERS), [contest(split != "test", "test")]
 
@@ -167,7 +167,7 @@ def _keys(log: InteractionLog, num_items: int) -> np.ndarray:
     return log.user_rows.astype(np.int64) * num_items + log.item_rows
 
 
-def _pairs(users: Rows, items: Rows, *, num_users: int, num_items: int, at: Seconds | None = None) -> Past:
+def past_of_pairs(users: Rows, items: Rows, *, num_users: int, num_items: int, at: Seconds | None = None) -> Past:
     """What is known of all users, from bare pairs. Without times all events are equally old."""
     occurred_at = np.zeros(len(users), np.int64) if at is None else at
     order = np.argsort(occurred_at, kind="stable")
@@ -185,7 +185,7 @@ def _pairs(users: Rows, items: Rows, *, num_users: int, num_items: int, at: Seco
     return Past.at(int(occurred_at.max()) + 1, log, user_rows=everyone, recommendable=np.ones(num_items, np.bool_))
 
 
-def _asked(past: Past, users: Rows, items: Rows, *, at_most: int | None = None) -> Contest:
+def contest_of(past: Past, users: Rows, items: Rows, *, at_most: int | None = None) -> Contest:
     """Whoever has something to find, at most so many of them, evenly taken."""
     asked = np.unique(users)
     if at_most is not None and len(asked) > at_most:
@@ -196,7 +196,7 @@ def _asked(past: Past, users: Rows, items: Rows, *, at_most: int | None = None) 
     return Contest(replace(past, user_rows=asked.astype(np.int32)), relevant, repeats=False, has_times=False)
 
 
-def _some_of_each_user(users: Rows, *, share: float) -> np.ndarray:
+def some_of_each_user(users: Rows, *, share: float) -> np.ndarray:
     """A mask of a share of each user's rows, drawn once and for all."""
     draws = np.random.default_rng(0).random(len(users))
     order = np.lexsort((draws, users))

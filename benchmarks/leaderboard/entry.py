@@ -1,14 +1,19 @@
 """One system on one set, in a process of its own, so that its time and memory are its own.
 
-python -m benchmarks.leaderboard.entry DATA_FOLDER DATASET SYSTEM --trials 8 --into FOLDER
+    python -m benchmarks.leaderboard.entry DATA_FOLDER DATASET SYSTEM --into FOLDER [--trials 8] [--recipe FILE] [--rehearsal]
+
+A rehearsal is judged by the contest that choices are made by: what is being developed is looked at there, so that the contests which count
+stay unseen.
 """
 
 import argparse
 import json
+import re
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +27,7 @@ from benchmarks.leaderboard.peers import PEERS
 from benchmarks.leaderboard.search import chosen, measured
 from ml.contract.types import Rows
 from ml.evaluation.ranking_metrics import Hits
+from ml.experiments.recipe import Recipe
 
 SEED = 7
 
@@ -67,19 +73,39 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("dataset", choices=[dataset.name for dataset in DATASETS])
     parser.add_argument("system", choices=[*(peer.name for peer in PEERS), aisle.NAME])
-    parser.add_argument("--trials", type=int, required=True)
     parser.add_argument("--into", type=Path, required=True)
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--recipe", type=Path, help="of Aisle; the default recipe without it")
+    parser.add_argument("--rehearsal", action="store_true")
     arguments = parser.parse_args()
     dataset = next(each for each in DATASETS if each.name == arguments.dataset)
-    for entry in entries(dataset, arguments.system, arguments.data, trials=arguments.trials):
+    if arguments.rehearsal:
+        dataset = rehearsal(dataset)
+    recipe = Recipe.read(arguments.recipe)
+    for entry in entries(dataset, arguments.system, arguments.data, trials=arguments.trials, recipe=recipe):
         entry.save(arguments.into)
+        means = ", ".join(f"{metric} {np.nanmean(values):.4f}" for metric, values in entry.values.items())
+        print(
+            f"{dataset.name}: {entry.system}: {means} ({entry.cpu_seconds:.0f} CPU s, {entry.peak_mb:.0f} MB)",
+            flush=True,
+        )
 
 
-def entries(dataset: Dataset, system: str, data: Path, *, trials: int) -> list[Entry]:
+def rehearsal(dataset: Dataset) -> Dataset:
+    """The same set, judged by nothing but the contest for choosing."""
+
+    def read(data: Path) -> tuple[Contest, Sequence[Contest]]:
+        by, _ = dataset.read(data)
+        return by, [by]
+
+    return replace(dataset, read=read)
+
+
+def entries(dataset: Dataset, system: str, data: Path, *, trials: int, recipe: Recipe | None = None) -> list[Entry]:
     """Choose, then judge: one entry of a peer, one of each stage of Aisle, which chooses nothing."""
     by, judged = dataset.read(data)
     if system == aisle.NAME:
-        return _judged(dataset, judged, aisle.lists, ours=True)
+        return _judged(dataset, judged, partial(aisle.lists, recipe=recipe), ours=True)
     peer = next(each for each in PEERS if each.name == system)
     started = time.process_time()
     choices, tried = chosen(peer, by, metric=dataset.metrics[0], trials=trials, seed=SEED)
@@ -142,7 +168,7 @@ def slug(system: str) -> str:
     >>> slug("Aisle, two towers alone")
     'aisle_two_towers_alone'
     """
-    return system.lower().replace(",", "").replace(" ", "_")
+    return re.sub(r"[^a-z0-9-]+", "_", system.lower()).strip("_")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.leaderboard import entry
 from benchmarks.leaderboard.contest import DEPTH, Contest
-from benchmarks.leaderboard.datasets import Dataset, _asked, _pairs, _some_of_each_user
+from benchmarks.leaderboard.datasets import Dataset, contest_of, past_of_pairs, some_of_each_user
 from benchmarks.leaderboard.entry import Entry, entries
 from benchmarks.leaderboard.peers import PEERS, Peer
 from benchmarks.leaderboard.search import chosen, drawn_choices, measured
@@ -29,9 +29,9 @@ def contest(seed: int) -> Contest:
     rng = np.random.default_rng(seed)
     items = np.concatenate([user % KINDS + KINDS * rng.permutation(ITEMS // KINDS)[:12] for user in range(USERS)])
     users = np.arange(USERS, dtype=np.int32).repeat(12)
-    held_out = _some_of_each_user(users, share=0.25)
-    past = _pairs(users[~held_out], items[~held_out].astype(np.int32), num_users=USERS, num_items=ITEMS)
-    return _asked(past, users[held_out], items[held_out].astype(np.int32))
+    held_out = some_of_each_user(users, share=0.25)
+    past = past_of_pairs(users[~held_out], items[~held_out].astype(np.int32), num_users=USERS, num_items=ITEMS)
+    return contest_of(past, users[held_out], items[held_out].astype(np.int32))
 
 
 TINY = Dataset(
@@ -153,3 +153,12 @@ def test_what_learns_by_steps_learns_given_enough_of_them(name: str, choices: di
     peer = next(peer for peer in PEERS if peer.name == name)
     hits = Hits.of(peer.lists(asked.without_answers(), choices, 1), asked.relevant)
     assert np.nanmean(measured(hits, "recall@20")) > 2 * CHANCE
+
+
+def test_a_rehearsal_shows_nothing_of_the_contests_that_count():
+    [row] = entries(entry.rehearsal(TINY), "EASE", Path(), trials=1)
+    assert row.contests.tolist() == [0] * USERS
+    question = contest(0)
+    peer = next(peer for peer in PEERS if peer.name == "EASE")
+    hits = Hits.of(peer.lists(question.without_answers(), row.choices, 7), question.relevant)
+    np.testing.assert_array_equal(row.values["ndcg@10"], measured(hits, "ndcg@10"))
