@@ -59,8 +59,7 @@ class Contest:
         for block in row_blocks(self.past.num_users):
             users = self.past.user_rows[block]
             theirs = self.forbidden(users)
-            # Sums in another order differ in the last digits; rounded, so that ties are ties on every machine.
-            scores = np.where(theirs | ~self.past.recommendable, -np.inf, np.round(scores_of(users), 6))
+            scores = np.where(theirs | ~self.past.recommendable, -np.inf, _rounded(scores_of(users)))
             fallback_forbidden = theirs[:, np.maximum(self.popular, 0)]
             lists[block] = filled(best_of_dense(scores, k=DEPTH), self.popular, forbidden=fallback_forbidden)
         return lists
@@ -70,6 +69,12 @@ class Contest:
         if self.repeats:
             return np.zeros((len(users), self.past.num_items), np.bool_)
         return self.touched[users].toarray() > 0
+
+
+def _rounded(scores: Floats) -> Floats:
+    """To a millionth of each user's largest: sums in another order differ in the last digits, and ties are to be ties on every machine."""
+    largest = np.abs(scores).max(axis=1, keepdims=True, initial=0, where=np.isfinite(scores))
+    return np.round(scores / np.maximum(largest, np.finfo(np.float32).tiny), 6)
 
 
 def best_of_dense(scores: Floats, *, k: int) -> Rows:
