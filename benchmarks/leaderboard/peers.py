@@ -57,7 +57,7 @@ def item_knn(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: AR
 def ease(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG001
     """Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8, over items somebody touched. It says nothing of
     what a user has already; `own_weight` lets that compete, where people buy again."""
-    matrix = contest.interest if contest.repeats else contest.touched
+    matrix = contest.interest if choices["faded"] else contest.touched
     kept = np.flatnonzero(np.asarray(contest.touched.sum(axis=0)).ravel() > 0)
     columns = matrix[:, kept]
     gram = (columns.T @ columns).toarray().astype(np.float32)
@@ -165,8 +165,8 @@ PEERS = (
         item_knn,
         {"neighbours": (50, 100, 200, 500, 1_000), "damping": (0.0, 0.25, 0.5, 0.75), "half_life": (None, 1, 3, 10)},
     ),
-    Peer("EASE", ease, {"l2": L2}),
-    Peer("EASE and own items", ease, {"l2": L2, "own_weight": (0.1, 0.3, 1.0)}),
+    Peer("EASE", ease, {"l2": L2, "faded": (False, True)}),
+    Peer("EASE and own items", ease, {"l2": L2, "faded": (False, True), "own_weight": (0.1, 0.3, 1.0)}),
     Peer("GF-CF", gf_cf, {"rank": (64, 128, 256), "ideal_weight": (0.0, 0.1, 0.3, 0.5)}),
     Peer(
         "iALS",
