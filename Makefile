@@ -7,7 +7,7 @@ SETUP = @test -n "$(PYTHON)" || { \
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint-bigquery fuzz dev serve bench bench-scale
+.PHONY: help setup demo test check lint-bigquery fuzz dev serve bench bench-scale bench-serving leaderboard
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 15
@@ -71,3 +71,13 @@ bench: ## Measure what the README claims; AISLE_DATA_DIR names the folder of onl
 bench-scale: ## Measure how each station grows: 100 k, 1 M and 10 M interactions; an hour, 16 GB of memory, 20 GB of disk
 	$(SETUP) dev
 	$(BIN)/python -m benchmarks.scale --write
+
+bench-serving: ## Measure the service beside a plain FastAPI, TFRS and LightGBM design of the same shop
+	$(SETUP) dev
+	$(BIN)/python -m benchmarks.serving
+
+leaderboard: ## Tuned peers and Aisle on public data; AISLE_SHARED_DATA names the folder of its three sets; hours, 4 GB of memory
+	$(SETUP) dev
+	@test -n "$(AISLE_SHARED_DATA)" || { \
+		echo "Set AISLE_SHARED_DATA to the folder that holds online_retail, gowalla and amazon-beauty."; exit 1; }
+	$(BIN)/python -m benchmarks.leaderboard "$(AISLE_SHARED_DATA)" --write

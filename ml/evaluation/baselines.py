@@ -1,6 +1,5 @@
 """The lists a shop would get without us, from the same past. Ties everywhere: higher score first, then lower item row."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -11,14 +10,13 @@ from scipy import sparse
 
 from ml.contract.events import DECAY_DAYS, EVENT_TYPES, EVENT_WEIGHTS, EventType
 from ml.contract.types import Floats, Rows
+from ml.evaluation.lists import best_of, filled, ranked, row_blocks, strongest
 from ml.features.history import SECONDS_PER_DAY
 from ml.features.log import InteractionLog
 
 POPULARITY_DECAY_DAYS = 7.0
 NEIGHBOURS = 500
 """Most similar items kept of each item: bounds memory at 40 000 items, and further ones add noise."""
-_ROWS_AT_ONCE = 512
-"""Items, or users, whose pairs are in memory at once. All pairs are sparse: dense ones grow with the square of the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Past:
         of_user, of_item = (np.sqrt(np.maximum(touched.sum(axis=axis), 1)) for axis in (1, 0))
         unit = sparse.csr_array(touched / of_user[:, None] / of_item)
         by_item = sparse.csr_array(unit.T)
-        blocks = [_strongest(by_item[block] @ unit, k=NEIGHBOURS) for block in _blocks(self.num_items)]
+        blocks = [strongest(by_item[block] @ unit, k=NEIGHBOURS) for block in row_blocks(self.num_items)]
         return sparse.vstack(blocks, format="csr")
 
 
@@ -120,8 +118,8 @@ def own_history(past: Past, *, k: int) -> Rows:
     users, items = np.divmod(pairs, past.num_items)
     popularity = _popularity(past, decay_days=POPULARITY_DECAY_DAYS)
     # One row more than there are users: the stranger's, which is the last one and so row -1.
-    lists = _ranked(users, items, by=(times, popularity[items]), num_users=past.num_log_users + 1, k=k)[past.user_rows]
-    return _filled(lists, _popular(past, size=2 * k, decay_days=POPULARITY_DECAY_DAYS))
+    lists = ranked(users, items, by=(times, popularity[items]), num_users=past.num_log_users + 1, k=k)[past.user_rows]
+    return filled(lists, _popular(past, size=2 * k, decay_days=POPULARITY_DECAY_DAYS))
 
 
 def item_knn(past: Past, *, k: int, own_items: bool) -> Rows:
@@ -135,7 +133,7 @@ def item_knn(past: Past, *, k: int, own_items: bool) -> Rows:
     weights, bought = past.decayed_weights, _table(past, past.purchases, np.ones(len(past.purchases), np.float32)) > 0
     likeness = sparse.csr_array(past.likeness * past.recommendable)
     lists = np.empty((past.num_users, k), np.int32)
-    for block in _blocks(past.num_users):
+    for block in row_blocks(past.num_users):
         users = past.user_rows[block]
         scores, theirs = weights[users] @ likeness, bought[users]
         # Sums in another order differ in the last digits; rounded, so that ties are ties on every machine.
@@ -145,7 +143,7 @@ def item_knn(past: Past, *, k: int, own_items: bool) -> Rows:
         size = 2 * k + (0 if own_items else int(np.diff(theirs.indptr).max(initial=0)))
         fallback = _popular(past, size=size, decay_days=POPULARITY_DECAY_DAYS)
         forbidden = None if own_items else theirs[:, np.maximum(fallback, 0)].toarray()
-        lists[block] = _filled(_best(scores, k=k), fallback, forbidden=forbidden)
+        lists[block] = filled(best_of(scores, k=k), fallback, forbidden=forbidden)
     return lists
 
 
@@ -168,61 +166,3 @@ def _popularity(past: Past, *, decay_days: float | None) -> NDArray[np.float64]:
 def _table(past: Past, log: InteractionLog, values: Floats) -> sparse.csr_array:
     shape = (past.num_log_users + 1, past.num_items)
     return sparse.csr_array((values, (log.user_rows, log.item_rows)), shape=shape)
-
-
-def _best(scores: sparse.csr_array, *, k: int) -> Rows:
-    """The items of the k highest positive scores of each user, padded with -1 `[num_users, k]`."""
-    best = _strongest(scores, k=k).tocoo()
-    return _ranked(best.row, best.col, by=(best.data,), num_users=scores.shape[0], k=k)
-
-
-def _strongest(table: sparse.csr_array, *, k: int) -> sparse.csr_array:
-    """The k highest positive values of each row and those equal to the last of them."""
-    values, starts = table.data, table.indptr
-    threshold = np.zeros(table.shape[0], values.dtype)
-    for row in np.flatnonzero(np.diff(starts) > k):
-        mine = values[starts[row] : starts[row + 1]]
-        threshold[row] = np.partition(mine, len(mine) - k)[len(mine) - k]
-    kept = table.copy()
-    kept.data = np.where((values > 0) & (values >= threshold.repeat(np.diff(starts))), values, 0)
-    kept.eliminate_zeros()
-    return kept
-
-
-def _ranked(
-    users: NDArray[np.integer],
-    items: NDArray[np.integer],
-    *,
-    by: tuple[NDArray[np.number], ...],
-    num_users: int,
-    k: int,
-) -> Rows:
-    """Each user's items, highest first by the keys in turn and by item row among equals, padded with -1 `[num_users, k]`."""
-    order = np.lexsort((items, *(-key for key in reversed(by)), users))
-    starts = np.searchsorted(users[order], np.arange(num_users))
-    positions = np.arange(len(order)) - starts[users[order]]
-    kept = positions < k
-    lists = np.full((num_users, k), -1, np.int32)
-    lists[users[order][kept], positions[kept]] = items[order][kept]
-    return lists
-
-
-def _filled(lists: Rows, fallback: Rows, *, forbidden: NDArray[np.bool_] | None = None) -> Rows:
-    """Lists whose empty places hold the fallback's items in order, none twice and none forbidden to that user
-    `[num_users, len(fallback)]`."""
-    num_users, k = lists.shape
-    offered = np.tile(fallback, (num_users, 1))
-    if forbidden is not None:
-        offered[forbidden] = -1
-    candidates = np.concatenate([lists, offered], axis=1)
-    by_item = np.argsort(candidates, axis=1, kind="stable")  # stable: of two equals the first one stays
-    ordered = np.take_along_axis(candidates, by_item, axis=1)
-    repeated = np.zeros(candidates.shape, np.bool_)
-    np.put_along_axis(repeated, by_item[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-    candidates[repeated] = -1
-    first = np.argsort(candidates < 0, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(candidates, first, axis=1)
-
-
-def _blocks(size: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, size, _ROWS_AT_ONCE))

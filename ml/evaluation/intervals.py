@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contract.errors import ContractError
+from ml.contract.types import Rows
 from ml.evaluation.ranking_metrics import PerUser
 
 _DRAWS_AT_ONCE = 4_000_000
@@ -46,30 +47,41 @@ class PairedInterval(NamedTuple):
     """mean(a) / mean(b); its values are None where mean(b) can be zero."""
 
 
-def mean_interval(values: PerUser, settings: BootstrapSettings | None = None) -> Interval:
+def mean_interval(
+    values: PerUser, settings: BootstrapSettings | None = None, *, owners: Rows | None = None
+) -> Interval:
     """Mean of the judged users (not NaN) and its interval.
+
+    Args:
+        owners: whose each value is `[num_values]`, where a user was judged more than once (in several weeks, say): users are
+            drawn, with all of their values. Values of one user resemble each other; drawn apart, they would seem surer than they are.
 
     >>> interval = mean_interval(np.array([0.0, 1.0, np.nan, 1.0, 0.0]))
     >>> interval.mean, interval.num_users, interval.low < 0.5 < interval.high
     (0.5, 4, True)
     """
-    return mean_intervals(values[:, None], settings)[0]
+    return mean_intervals(values[:, None], settings, owners=owners)[0]
 
 
-def mean_intervals(values: NDArray[np.float64], settings: BootstrapSettings | None = None) -> list[Interval]:
+def mean_intervals(
+    values: NDArray[np.float64], settings: BootstrapSettings | None = None, *, owners: Rows | None = None
+) -> list[Interval]:
     """Intervals of many metrics of the same users, all from the same draws: one matrix product a block.
 
     Args:
         values: `[num_users, num_columns]`, NaN where a user was not judged.
+        owners: as in `mean_interval`.
     """
     judged = np.isfinite(values)
-    sums, counts = _resampled_sums([np.where(judged, values, 0), judged], settings)
+    sums, counts = _resampled_sums([np.where(judged, values, 0), judged], settings, owners)
     return _intervals(
         _ratio(np.where(judged, values, 0).sum(axis=0), judged.sum(axis=0)), _ratio(sums, counts), judged, settings
     )
 
 
-def paired_interval(a: PerUser, b: PerUser, settings: BootstrapSettings | None = None) -> PairedInterval:
+def paired_interval(
+    a: PerUser, b: PerUser, settings: BootstrapSettings | None = None, *, owners: Rows | None = None
+) -> PairedInterval:
     """Difference and ratio of two systems' means over the users both were judged on, from the same draws.
 
     Pairing removes what makes some users easy for everybody: these two differ by exactly 0.1 on each user.
@@ -82,11 +94,15 @@ def paired_interval(a: PerUser, b: PerUser, settings: BootstrapSettings | None =
     Raises:
         ContractError: the two are not of the same users.
     """
-    return paired_intervals(a[:, None], b[:, None], settings)[0]
+    return paired_intervals(a[:, None], b[:, None], settings, owners=owners)[0]
 
 
 def paired_intervals(
-    a: NDArray[np.float64], b: NDArray[np.float64], settings: BootstrapSettings | None = None
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    settings: BootstrapSettings | None = None,
+    *,
+    owners: Rows | None = None,
 ) -> list[PairedInterval]:
     """`paired_interval` of many columns of the same users at once `[num_users, num_columns]`.
 
@@ -97,7 +113,7 @@ def paired_intervals(
         raise ContractError(f"A pair needs the same users in the same order. Received: {a.shape} and {b.shape}.")
     both = np.isfinite(a) & np.isfinite(b)
     a, b = np.where(both, a, 0), np.where(both, b, 0)
-    sums_a, sums_b, counts = _resampled_sums([a, b, both], settings)
+    sums_a, sums_b, counts = _resampled_sums([a, b, both], settings, owners)
     total_a, total_b = a.sum(axis=0), b.sum(axis=0)
     difference = _ratio(total_a - total_b, both.sum(axis=0)), _ratio(sums_a - sums_b, counts)
     # A ratio whose denominator is zero in some draw has no upper bound: say "undefined" instead of a bound of the other draws.
@@ -110,10 +126,15 @@ def paired_intervals(
 
 
 def _resampled_sums(
-    columns: list[NDArray[np.float64] | NDArray[np.bool_]], settings: BootstrapSettings | None
+    columns: list[NDArray[np.float64] | NDArray[np.bool_]], settings: BootstrapSettings | None, owners: Rows | None
 ) -> list[NDArray[np.float64]]:
     """Sums of each array's columns over each draw of the users, `[resamples, num_columns]` apiece."""
     values = np.concatenate(columns, axis=1).astype(np.float64)
+    if owners is not None:
+        users, rows = np.unique(owners, return_inverse=True)
+        summed = np.zeros((len(users), values.shape[1]))
+        np.add.at(summed, rows, values)
+        values = summed
     draws = _draws(len(values), settings or BootstrapSettings())
     return np.split(np.concatenate([times_drawn @ values for times_drawn in draws]), len(columns), axis=1)
 

@@ -77,6 +77,7 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
         champion_version=champion.version if champion else None,
         past=past,
         item_categories=twin.items.categories,
+        category_names=twin.items.category_names,
         test_until=datetime.fromtimestamp(exam.split.test.end, UTC),
         heads=judge_heads(twin, exam),
         candidates=ours.candidates,

@@ -16,7 +16,7 @@ from ml.contract.types import Rows
 from ml.evaluation.head_metrics import HeadMetrics
 from ml.evaluation.intervals import BootstrapSettings, Interval
 from ml.evaluation.ranking_metrics import Hits, PerUser, Relevant
-from ml.evaluation.slices import SliceSettings
+from ml.evaluation.slices import CATEGORY, SliceSettings
 
 OURS = "aisle"
 """The system under judgement."""
@@ -225,11 +225,14 @@ class Summary(_Frozen):
         )
 
     def flat_metrics(self) -> dict[str, float]:
-        """Our measured values under names a metric store takes: `recall_at_10`, `tail_items.ndcg_at_10`, `rating.test.rmse`."""
+        """Our measured values under names a metric store takes: `recall_at_10`, `tail_items.ndcg_at_10`, `rating.test.rmse`.
+
+        Without those of categories, whose names are a shop's own words.
+        """
         ours = {
             (f"{score.slice}." if score.slice != "all" else "") + score.metric: score.value.mean
             for score in self.scores
-            if score.system == OURS
+            if score.system == OURS and not score.slice.startswith(CATEGORY)
         }
         coverage = {f"coverage@{part.k}": part.share for part in self.coverage if part.system == OURS}
         heads = {

@@ -37,7 +37,7 @@ from ml.evaluation.report import (
     SliceFacts,
     Summary,
 )
-from ml.evaluation.slices import Slice, standard_slices
+from ml.evaluation.slices import Slice, category_slices, standard_slices
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class EvaluationContext:
     """Its `user_rows` are the users of the lists, in their order."""
     item_categories: Rows
     """`[num_items]`, -1 unknown."""
+    category_names: tuple[str, ...]
     test_until: datetime
     champion_version: str | None = None
     """The release among the systems."""
@@ -74,7 +75,10 @@ def evaluate(
     settings = settings or EvaluationSettings()
     if OURS not in systems:
         raise ContractError(f"`systems` must hold {OURS!r}. Received: {', '.join(systems) or 'nothing'}.")
-    slices = standard_slices(relevant, context.past, settings.slices)
+    slices = (
+        *standard_slices(relevant, context.past, settings.slices),
+        *category_slices(relevant, context.item_categories, context.category_names, settings.slices),
+    )
     per_user = _per_user_scores(systems, relevant, slices, context, settings)
     return EvaluationReport(
         Summary(

@@ -1,5 +1,6 @@
 """Parts of the users and of the outcomes that are looked at apart: a mean over all hides who is served badly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from ml.contract.types import Rows
 from ml.evaluation.baselines import Past
 from ml.evaluation.ranking_metrics import Relevant
 from ml.features.history import SECONDS_PER_DAY
+
+CATEGORY = "category: "
+"""What the name of a category's slice begins with."""
 
 
 class SliceSettings(BaseModel):
@@ -22,6 +26,9 @@ class SliceSettings(BaseModel):
     )
     new_item_days: float = Field(
         default=14, gt=0, le=365, description="An item is new this long after its first event."
+    )
+    categories: int = Field(
+        default=5, ge=0, le=100, description="So many categories, those most is wanted of, are looked at apart."
     )
 
 
@@ -43,7 +50,7 @@ class Slice:
 
 
 def standard_slices(relevant: Relevant, past: Past, settings: SliceSettings | None = None) -> tuple[Slice, ...]:
-    """Every slice of a report, `all` first."""
+    """The slices every shop has, `all` first."""
     settings = settings or SliceSettings()
     any_user = np.ones(relevant.num_users, np.bool_)
     any_pair = np.ones(len(relevant.item_rows), np.bool_)
@@ -64,6 +71,24 @@ def standard_slices(relevant: Relevant, past: Past, settings: SliceSettings | No
             "tail_items", f"only items outside the most bought {settings.head_share:.0%} of those sold", any_user, tail
         ),
         Slice("new_items", f"only items first seen within {settings.new_item_days:g} days, or never", any_user, fresh),
+    )
+
+
+def category_slices(
+    relevant: Relevant, categories: Rows, names: Sequence[str], settings: SliceSettings | None = None
+) -> tuple[Slice, ...]:
+    """One slice for each of the categories most was wanted of; of equals the first by name.
+
+    Args:
+        categories: `[num_items]` positions in `names`, -1 unknown.
+    """
+    of_pairs = categories[relevant.item_rows]
+    wanted = np.bincount(of_pairs[of_pairs >= 0], minlength=len(names))
+    largest = [code for code in np.argsort(-wanted, kind="stable") if wanted[code]]
+    any_user = np.ones(relevant.num_users, np.bool_)
+    return tuple(
+        Slice(CATEGORY + names[code], f"only items of the category {names[code]}", any_user, of_pairs == code)
+        for code in largest[: (settings or SliceSettings()).categories]
     )
 
 

@@ -121,6 +121,11 @@ class ItemTable:
     def categories(self) -> Rows:
         return self._codes("category")
 
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """What each value of `categories` stands for."""
+        return tuple(self._kinds("category").ids.to_pylist())
+
     @cached_property
     def sub_categories(self) -> Rows:
         return self._codes("sub_category")
@@ -176,8 +181,10 @@ class ItemTable:
         return round(float(self.price[row]), 2) if np.isfinite(self.price[row]) else None
 
     def _codes(self, name: str) -> Rows:
-        column = self.table[name]
-        return Vocabulary.fit(pc.unique(column).to_pylist()).rows(column)
+        return self._kinds(name).rows(self.table[name])
+
+    def _kinds(self, name: str) -> Vocabulary:
+        return Vocabulary.fit(pc.unique(self.table[name]).to_pylist())
 
 
 def _as_one(column: pa.ChunkedArray) -> pa.Array:

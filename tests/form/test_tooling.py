@@ -9,7 +9,21 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("help", "setup", "demo", "test", "check", "lint-bigquery", "fuzz", "dev", "serve", "bench", "bench-scale")
+COMMANDS = (
+    "help",
+    "setup",
+    "demo",
+    "test",
+    "check",
+    "lint-bigquery",
+    "fuzz",
+    "dev",
+    "serve",
+    "bench",
+    "bench-scale",
+    "bench-serving",
+    "leaderboard",
+)
 
 
 def make(*arguments: str) -> str:

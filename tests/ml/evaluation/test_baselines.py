@@ -101,5 +101,5 @@ def test_item_knn_in_blocks_equals_item_knn_at_once(monkeypatch, own_items):
         (int(u), int(i), float(a), BUY) for u, i, a in zip(*rng.integers(0, [[20], [6], [50]], (3, 90)), strict=True)
     ]
     at_once = item_knn(past_of(events, users=range(20)), k=5, own_items=own_items)
-    monkeypatch.setattr("ml.evaluation.baselines._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("ml.evaluation.lists.ROWS_AT_ONCE", 3)
     np.testing.assert_array_equal(item_knn(past_of(events, users=range(20)), k=5, own_items=own_items), at_once)

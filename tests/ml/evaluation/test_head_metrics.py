@@ -49,3 +49,15 @@ def test_nothing_to_judge_is_undefined_never_zero():
 def test_predictions_of_other_rows_are_refused():
     with pytest.raises(ContractError, match=r"one shape. Received: \(2,\) and \(1,\)"):
         rmse(np.ones(2), np.ones(1))
+
+
+def test_auc_and_log_loss_are_those_of_scikit_learn():
+    from sklearn.metrics import log_loss as their_log_loss
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(2)
+    chances = np.round(rng.random(500), 2)  # with ties
+    happened = rng.random(500) < chances
+    assert auc(chances, happened) == pytest.approx(roc_auc_score(happened, chances), abs=1e-9)
+    inside = np.clip(chances, 0.01, 0.99)  # each library cuts 0 and 1 off in its own way
+    assert log_loss(inside, happened) == pytest.approx(their_log_loss(happened, inside), abs=1e-9)

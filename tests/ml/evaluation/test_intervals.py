@@ -74,3 +74,23 @@ def test_a_pair_counts_only_users_both_were_judged_on():
 def test_a_pair_of_other_users_is_refused():
     with pytest.raises(ContractError, match="same users in the same order"):
         paired_interval(np.ones(3), np.ones(2))
+
+
+def test_values_of_one_user_are_drawn_together_so_that_repeating_them_makes_nothing_surer():
+    values = RNG.random(200)
+    once, twice = np.arange(200), np.tile(np.arange(200), 2)
+    alone = mean_interval(values, owners=once)
+    repeated = mean_interval(np.tile(values, 2), owners=twice)
+    assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high))
+    assert alone == mean_interval(values)
+    apart = mean_interval(np.tile(values, 2))
+    assert apart.high - apart.low < 0.8 * (repeated.high - repeated.low)
+
+
+def test_a_pair_of_several_weeks_is_drawn_by_user_too():
+    theirs = RNG.random(300)
+    ours = theirs * RNG.normal(1.1, 0.2, 300)
+    alone = paired_interval(ours, theirs, owners=np.arange(300)).ratio
+    repeated = paired_interval(np.tile(ours, 3), np.tile(theirs, 3), owners=np.tile(np.arange(300), 3)).ratio
+    assert (repeated.mean, repeated.low, repeated.high) == pytest.approx((alone.mean, alone.low, alone.high))
+    assert alone.low > 1.0

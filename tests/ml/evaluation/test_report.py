@@ -32,6 +32,7 @@ def judged(shift: int = 0, *, with_baselines: bool = True, champion_shift: int |
         bundle_version="2026-01-01T04-ab",
         past=past,
         item_categories=np.arange(NUM_ITEMS, dtype=np.int32) % 2,
+        category_names=("caps & hats", "mugs"),
         test_until=datetime(1970, 4, 18, tzinfo=UTC),
         heads=(
             of_numbers("rating", "test", np.array([1.0, 2.0]), np.array([1.0, 4.0])),
@@ -71,6 +72,14 @@ def test_slices_are_judged_apart(report):
         USERS + 1,
         USERS - 1,
     ]
+
+
+def test_each_large_category_is_judged_apart(report):
+    # Of a user's two items one is in each category, and ours has both among the first three.
+    facts = {part.name: part.num_pairs for part in report.summary.slices}
+    assert facts["category: caps & hats"] == facts["category: mugs"] == USERS
+    assert report.summary.value("recall@3", slice_name="category: mugs").mean == 1.0
+    assert "caps &amp; hats" in page.html_page(report.summary)
 
 
 def test_scores_and_comparisons_are_those_of_the_per_user_values(report):

@@ -3,7 +3,7 @@ import numpy as np
 from ml.contract.events import EventType
 from ml.evaluation.baselines import Past
 from ml.evaluation.ranking_metrics import Relevant
-from ml.evaluation.slices import SliceSettings, standard_slices
+from ml.evaluation.slices import SliceSettings, category_slices, standard_slices
 from tests.ml.evaluation.past import CUT, NUM_ITEMS, log_of
 
 BUY = EventType.PURCHASE
@@ -57,3 +57,21 @@ def test_slices_of_a_past_without_events_make_everybody_and_everything_new():
     sizes = {part.name: len(part.of(RELEVANT).item_rows) for part in standard_slices(RELEVANT, nothing)}
     assert sizes["new_users"] == sizes["new_items"] == sizes["new_to_user"] == sizes["all"] == 7
     assert sizes["light_users"] == sizes["heavy_users"] == sizes["bought_before"] == 0
+
+
+def test_the_categories_most_was_wanted_of_are_looked_at_apart():
+    categories = np.array(
+        [1, 1, 0, -1, -1, 2], np.int32
+    )  # wanted: 2 x hats (item 2), 3 x mugs (items 0, 1), 2 x cups (item 5)
+    found = category_slices(RELEVANT, categories, ["hats", "mugs", "cups", "shoes"], SliceSettings(categories=2))
+    assert [part.name for part in found] == ["category: mugs", "category: hats"]
+    inside = found[0].of(RELEVANT)
+    assert list(zip(inside.owners.tolist(), inside.item_rows.tolist(), strict=True)) == [(0, 0), (1, 1), (3, 0)]
+
+
+def test_a_category_nobody_wanted_is_no_slice_and_a_shop_without_categories_has_none():
+    unknown = np.full(NUM_ITEMS, -1, np.int32)
+    assert category_slices(RELEVANT, unknown, []) == ()
+    assert [part.name for part in category_slices(RELEVANT, np.zeros(NUM_ITEMS, np.int32), ["all", "none"])] == [
+        "category: all"
+    ]

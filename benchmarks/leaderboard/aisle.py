@@ -1,0 +1,99 @@
+"""Aisle's own rows: the default recipe on any contest, trained by what the contest lets a system know, asked through `recommend()`."""
+
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.leaderboard.contest import DEPTH, Contest
+from benchmarks.leaderboard.snapshot import CUT, training_data
+from ml.candidates.assemble import bundle_at
+from ml.candidates.models import Models, StoredRetriever
+from ml.contract.types import Floats, Rows
+from ml.dataset.split import TimeSplit
+from ml.dataset.training_data import TrainingData
+from ml.experiments.recipe import Recipe
+from ml.features.history import SECONDS_PER_DAY
+from ml.ranking.fit import fit_ranker
+from ml.retrieval.stages import train_stages
+from ml.runtime.bundle import Bundle
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest
+
+NAME = "aisle"
+TOWERS, BLENDED, RANKED = "Aisle, two towers alone", "Aisle, all sources blended", "Aisle, sources and ranker"
+
+
+def lists(contest: Contest, recipe: Recipe | None = None) -> dict[str, Rows]:
+    """Lists `[num_users, DEPTH]` of each stage by its row's name. The row of another recipe than the default says which."""
+    recipe = recipe or Recipe()
+    bundle, cut_at = trained(contest, recipe)
+    said = "" if recipe == Recipe() else f" ({recipe.name})"
+    return {
+        TOWERS + said: by_towers(contest, bundle),
+        BLENDED + said: asked(contest, replace(bundle, ranker=None), now=cut_at),
+        RANKED + said: asked(contest, bundle, now=cut_at),
+    }
+
+
+def trained(contest: Contest, recipe: Recipe) -> tuple[Bundle, datetime]:
+    """A bundle of the instant the contest asks at, and that instant."""
+    cut_at = datetime.fromtimestamp(contest.past.cut, UTC) if contest.has_times else CUT
+    # The graph holds back a week to judge by; here the contest has done so already, and that week is the one after the cut.
+    split = TimeSplit.at(cut_at + timedelta(days=recipe.split.test_days), recipe.split)
+    data = training_data(
+        contest,
+        cuts=[cut_at, *(datetime.fromtimestamp(cut, UTC) for cut in reversed(split.ranker_cuts))],
+        oldest_day=(split.test.start - split.train.start) // SECONDS_PER_DAY,
+        recent_days=(split.test.start - split.ranker_cuts[0]) // SECONDS_PER_DAY,
+    )
+    rules = recipe.request.rules.model_copy(update={"exclude_purchased": not contest.repeats})
+    recipe = recipe.model_copy(update={"request": recipe.request.model_copy(update={"rules": rules})})
+    return bundle_at(
+        data, cut_at, models=models(data, split, recipe), settings=recipe.request, source_settings=recipe.sources
+    ), cut_at
+
+
+def models(data: TrainingData, split: TimeSplit, recipe: Recipe) -> Models:
+    """Towers and ranker, learned as the graph learns them."""
+    with tempfile.TemporaryDirectory() as folder:
+        train_stages(data, split, recipe.retriever).save(Path(folder))
+        retriever = StoredRetriever(Path(folder))
+        ranker = fit_ranker(
+            data, split, base=retriever.base, settings=recipe.ranker, request=recipe.request, sources=recipe.sources
+        )
+        return replace(retriever.final, ranker=ranker.ranker)
+
+
+def by_towers(contest: Contest, bundle: Bundle) -> Rows:
+    """Lists by the two towers alone, over the whole catalogue."""
+    models = Models(bundle.encoder, bundle.towers)
+    cut = contest.past.cut if contest.has_times else int(CUT.timestamp())
+    queries = models.user_vectors(bundle.users, bundle.items, at=cut, at_most=len(bundle.users))
+    known = _rows(bundle.items.vocabulary.ids.to_pylist())
+    place = np.full(contest.past.num_log_users, -1, np.int64)
+    place[_rows(bundle.users.vocabulary.ids.to_pylist())] = np.arange(len(bundle.users))
+
+    def scores(users: Rows) -> Floats:
+        found = np.full((len(users), contest.past.num_items), -np.inf, np.float32)
+        found[:, known] = queries[place[users]] @ bundle.vectors.T
+        return found
+
+    return contest.lists_of(scores)
+
+
+def asked(contest: Contest, bundle: Bundle, *, now: datetime) -> Rows:
+    """What `recommend()` answers each user, in the rows of the contest."""
+    of_bundle = _rows(bundle.items.vocabulary.ids.to_pylist())
+    found = np.full((contest.past.num_users, DEPTH), -1, np.int32)
+    for position, user in enumerate(contest.past.user_rows.tolist()):
+        answer = recommend(bundle, HomeRequest(user_id=f"u{user:07d}", limit=DEPTH), now=now)
+        found[position, : len(answer.items)] = of_bundle[[item.item_row for item in answer.items]]
+    return found
+
+
+def _rows(ids: list[str]) -> Rows:
+    """The contest's rows that ids of the snapshot stand for."""
+    return np.array([int(name[1:]) for name in ids], np.int32)
