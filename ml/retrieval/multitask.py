@@ -22,8 +22,8 @@ from ml.retrieval.towers import (
     table,
 )
 
-EVENT_WEIGHTS_BY_INDEX = (0.0, *(EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES))
-"""By event code + 1; 0 is padding."""
+EVENT_WEIGHTS_BY_INDEX = (1.0, *(EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES))
+"""By event code + 1; 0 is padding, which no attention reaches."""
 
 
 class Batch(NamedTuple):
@@ -55,9 +55,10 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         items = table(encoder.candidate_sizes[0], shape.dim, draws, name="items")
         history = HistoryEncoder(
             items,
-            event_weights=EVENT_WEIGHTS_BY_INDEX,
+            num_events=len(EVENT_WEIGHTS_BY_INDEX),
             history_length=encoder.history_length,
             shape=shape,
+            event_weights=EVENT_WEIGHTS_BY_INDEX if settings.weighted_history else None,
             looks_at_itself=settings.history_encoder == "self_attention",
         )
         self.settings = settings

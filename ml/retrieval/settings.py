@@ -27,6 +27,10 @@ class RetrieverSettings(BaseModel):
         description="pooled: one weighted mean of the events, by kind, age, place and item. self_attention: the events look "
         "at each other first.",
     )
+    weighted_history: bool = Field(
+        False,
+        description="Events of the history start with the weights of their kinds; a return speaks against its item.",
+    )
     start: Literal["random", "spectral"] = Field(
         "random", description="First vectors of users and items: drawn, or factors of the matrix of who chose what."
     )

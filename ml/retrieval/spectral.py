@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 POWER_ITERATIONS = 3
 SPARE_COLUMNS = 16
-POPULARITY = 0.1
+POPULARITY = 0.15
 """Cosine that an item e times as common is ahead by. A softmax at temperature 0.1 learns as much: log p = cosine / 0.1."""
 
 

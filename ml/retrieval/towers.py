@@ -79,31 +79,34 @@ class Shape(NamedTuple):
 
 
 class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow has no types
-    """One vector of the last N events: attention by place in the row, kind of event, age and content.
-
-    Untrained, an event counts as its weight says, and one that shows dislike counts against its item.
-    """
+    """One vector of the last N events: attention by place in the row, kind of event, age and content."""
 
     def __init__(
         self,
         item_table: Any,
         *,
-        event_weights: Sequence[float],
+        num_events: int,
         history_length: int,
         shape: Shape,
+        event_weights: Sequence[float] | None = None,
         looks_at_itself: bool = False,
     ) -> None:
+        """Of the kinds of event's weights, if given, attention starts as their size says, and dislike counts against its item."""
         super().__init__(name="history")
-        self.num_events = len(event_weights)
+        self.num_events = num_events
         self.item_table = item_table
-        size = np.log(np.maximum(np.abs(event_weights), 1e-6)) * (np.array(event_weights) != 0)
+        weights = np.ones(num_events) if event_weights is None else np.asarray(event_weights)
         self.event_vectors = self.add_weight(
             "event_vectors", (self.num_events, shape.dim), initializer=shape.draws.normal
         )
-        self.event_scores = self.add_weight("event_scores", (self.num_events, 1), initializer=_values(size))
-        self.event_signs = self.add_weight(
-            "event_signs", (self.num_events, 1), initializer=_values(np.sign(event_weights))
+        self.event_scores = self.add_weight(
+            "event_scores", (self.num_events, 1), initializer=_values(np.log(np.abs(weights)))
         )
+        self.event_signs: Any = None
+        if event_weights is not None:
+            self.event_signs = self.add_weight(
+                "event_signs", (num_events, 1), initializer=_values(np.sign(event_weights))
+            )
         self.place_scores = self.add_weight("place_scores", (history_length,), initializer="zeros")
         self.age_score = self.add_weight("age_score", (), initializer=tf.keras.initializers.Constant(-0.5))
         self.content_score = dense(1, shape.draws, use_bias=False, name="content_score")
@@ -116,7 +119,8 @@ class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow
         kinds = tf.one_hot(events, self.num_events)
         content = self.item_table(items)
         attention = self._attention(content, kinds, ages, happened=happened)[:, None, :]
-        content *= tf.matmul(kinds, self.event_signs)
+        if self.event_signs is not None:
+            content *= tf.matmul(kinds, self.event_signs)
         if self.looks is not None:
             content = self.looks(content, tf.matmul(kinds, self.event_vectors), ages, happened)
         return tf.matmul(attention, content)[:, 0] + tf.matmul(tf.matmul(attention, kinds)[:, 0], self.event_vectors)

@@ -263,9 +263,18 @@ def test_what_was_learned_is_carried_over_by_id_not_by_place(data):
     assert vectors[alike] == pytest.approx(base.candidate_vectors(old)[alike], abs=1e-6)
 
 
-def test_another_shape_cannot_be_carried_on(examples, trained):
-    with pytest.raises(RecipeError, match="other values of embedding_dim"):
-        train(examples, QUICK.model_copy(update={"embedding_dim": 8}), warm_start=trained)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"embedding_dim": 8},
+        {"history_encoder": "self_attention"},
+        {"weighted_history": True},
+        {"learn_temperature": True},
+    ],
+)
+def test_another_shape_cannot_be_carried_on(examples, trained, other):
+    with pytest.raises(RecipeError, match=f"other values of {next(iter(other))}"):
+        train(examples, QUICK.model_copy(update=other), warm_start=trained)
 
 
 @pytest.mark.parametrize("model_type", ["retrieval", "ranking"])
@@ -350,6 +359,7 @@ def test_a_spectral_start_knows_tastes_before_the_first_step(examples, data):
 EVERYTHING = {
     "start": "spectral",
     "history_encoder": "self_attention",
+    "weighted_history": True,
     "learn_temperature": True,
     "logq": "refined",
     "uniform_negatives": 32,
@@ -408,11 +418,12 @@ def test_the_order_of_all_events_reaches_every_other(examples):
     assert said_alone_and_together("self_attention") > 1e-3
 
 
-def test_untrained_a_purchase_says_more_than_a_view_and_a_return_the_opposite(examples):
+def test_weighted_and_untrained_a_purchase_says_more_than_a_view_and_a_return_the_opposite(examples):
     from ml.contract.events import EventType
     from ml.retrieval.multitask import MultitaskModel
 
-    history = MultitaskModel(examples.encoder, QUICK).query_tower.history
+    weighted = QUICK.model_copy(update={"weighted_history": True})
+    history = MultitaskModel(examples.encoder, weighted).query_tower.history
     history.event_vectors.assign(np.zeros_like(history.event_vectors))
     history.content_score.kernel.assign(np.zeros_like(history.content_score.kernel))
     vectors = history.item_table.embeddings.numpy()
