@@ -52,7 +52,8 @@ def recall(found: Factors, train: sparse.csr_array, test: sparse.csr_array) -> f
     asked = np.flatnonzero(np.diff(test.indptr))
     shares = []
     for users in (asked[start : start + BLOCK] for start in range(0, len(asked), BLOCK)):
-        scores = np.where(train[users].toarray() > 0, -np.inf, found.users[users] @ found.items.T)
+        scores = found.users[users] @ found.items.T
+        scores[train[users].nonzero()] = -np.inf
         first = np.argpartition(-scores, DEPTH, axis=1)[:, :DEPTH]
         wanted = test[users].toarray()
         shares.append(np.take_along_axis(wanted, first, axis=1).sum(axis=1) / wanted.sum(axis=1))

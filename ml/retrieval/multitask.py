@@ -101,6 +101,7 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
 
     @property
     def temperature(self) -> Any:
+        """What cosines are divided by; a tensor `[]` where it is learned."""
         return self.settings.temperature if self.log_temperature is None else tf.exp(self.log_temperature)
 
     def _retrieval_loss(self, query: Any, candidate: Any, batch: Batch) -> Any:
@@ -133,21 +134,20 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         return tf.zeros_like(log_q) if self.settings.logq == "none" else log_q
 
     def _with_strangers(self, batch: Batch) -> Batch:
-        """Some users and items under index 0, "unknown": so that row learns to serve strangers and new items. Some users
-        without a past."""
+        """Some users and items under index 0, "unknown": so that row learns to serve strangers and new items. Some have no past."""
         query, candidate = batch.query, batch.candidate
-        unknown_user = self._drawn(query.ids, self.settings.user_id_dropout, salt=0)
-        unknown_item = self._drawn(candidate.ids, self.settings.item_id_dropout, salt=1)
+        unknown_user = self._drawn(query.ids, self.settings.user_id_dropout, key=2 * self.settings.seed)
+        unknown_item = self._drawn(candidate.ids, self.settings.item_id_dropout, key=2 * self.settings.seed + 1)
         query = query._replace(ids=_without_id(query.ids, unknown_user))
         if self.settings.history_dropout:
-            nothing_yet = self._drawn(query.ids, self.settings.history_dropout, salt=2)[:, None]
+            nothing_yet = self._drawn(query.ids, self.settings.history_dropout, key=-1 - self.settings.seed)[:, None]
             query = query._replace(history_events=tf.where(nothing_yet, 0, query.history_events))
         return batch._replace(query=query, candidate=candidate._replace(ids=_without_id(candidate.ids, unknown_item)))
 
-    def _drawn(self, rows: Any, share: float, *, salt: int) -> Any:
+    def _drawn(self, rows: Any, share: float, *, key: int) -> Any:
         """A mask of a share of the rows `[b]`."""
         # Stateless, keyed by the step: a resumed run drops what the uninterrupted one would have dropped.
-        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), 3 * self.settings.seed + salt])
+        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), key])
         count = tf.shape(rows)[0]
         # Drawn for the whole batch, so that a part of it loses the same ones wherever it is learned.
         return own_rows(tf.random.stateless_uniform([num_replicas() * count], seed), count) < share

@@ -84,7 +84,7 @@ class RetrieverSettings(BaseModel):
         0.01, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
-    seed: int = Field(0, ge=0, lt=2**29, description="Of initial weights, order of examples and dropout.")
+    seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")
 
     @property
     def retrieves(self) -> bool:
@@ -110,10 +110,13 @@ class RetrieverSettings(BaseModel):
 
     @model_validator(mode="after")
     def _loss_uses_what_is_set(self) -> Self:
-        if self.retrieval_loss == "triplet" and self.learn_temperature:
+        if self.learn_temperature and not (
+            self.retrieves and self.retrieval_weight and self.retrieval_loss == "softmax"
+        ):
             raise RecipeError(
-                "`retrieval_loss: triplet` has no temperature to learn. Received: learn_temperature true. "
-                "Leave `learn_temperature` out, or set `retrieval_loss: softmax`."
+                "`learn_temperature` needs the softmax of `retrieval_loss: softmax`. "
+                f"Received: `model_type: {self.model_type}`, retrieval_weight {self.retrieval_weight}, "
+                f"`retrieval_loss: {self.retrieval_loss}`. Leave `learn_temperature` out, or learn that loss."
             )
         negatives = self.batch_size + self.uniform_negatives + self.cached_negatives
         if self.hard_negatives >= negatives:
