@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 POWER_ITERATIONS = 3
 SPARE_COLUMNS = 16
 POPULARITY = 0.15
-"""Cosine that an item e times as common is ahead by. A softmax at temperature 0.1 learns as much: log p = cosine / 0.1."""
+"""Product that an item e times as common is ahead by. A softmax at temperature 0.1 learns 0.1; on Gowalla 0.1 and 0.15 find
+equally much (.167, .168), 0.05 and 0.2 less (.153, .148). The greater, because a user's history joins their vector and has little of it."""
 
 
 class Factors(NamedTuple):
