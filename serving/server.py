@@ -106,7 +106,9 @@ def run(
     # A thread that opens a release runs Python for whole seconds; with the default of 5 ms it would hold up a list that often.
     sys.setswitchinterval(SWITCH_SECONDS)
     if score_forest() is None:
-        logger.warning("The ranker's kernel was not built: LightGBM scores, several times slower. Run `python -m tools.build_kernel`.")
+        logger.warning(
+            "The ranker's kernel was not built: LightGBM scores, several times slower. Run `python -m tools.build_kernel`."
+        )
     app = create_app(settings, peers=peers)
     config = uvicorn.Config(
         app,

@@ -14,7 +14,16 @@ from ml.retrieval.trained import TrainedRetriever
 if TYPE_CHECKING:
     from ml.retrieval.multitask import MultitaskModel
 
-SHAPE = ("model_type", "embedding_dim", "tower_layers", "rating_layers", "history_length")
+SHAPE = (
+    "model_type",
+    "embedding_dim",
+    "tower_layers",
+    "rating_layers",
+    "history_length",
+    "history_encoder",
+    "weighted_history",
+    "learn_temperature",
+)
 
 
 def carry_over(base: TrainedRetriever, model: "MultitaskModel", encoder: TowerEncoder) -> None:

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ml.contract.events import EVENT_TYPES
+from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS
 from ml.features.tower_inputs import ITEM_ATTRIBUTES, USER_ATTRIBUTES, TowerEncoder
 from ml.retrieval.legacy_keras import tf, tfrs
-from ml.retrieval.losses import log_loss, sampled_softmax, squared_error
+from ml.retrieval.losses import Candidates, log_loss, sampled_softmax, squared_error, triplet
 from ml.retrieval.replicas import num_replicas, own_rows, summed
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.towers import (
@@ -22,8 +22,8 @@ from ml.retrieval.towers import (
     table,
 )
 
-NUM_EVENTS = len(EVENT_TYPES) + 1
-"""Event codes + 1; 0 is padding."""
+EVENT_WEIGHTS_BY_INDEX = (1.0, *(EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES))
+"""By event code + 1; 0 is padding, which no attention reaches."""
 
 
 class Batch(NamedTuple):
@@ -39,6 +39,10 @@ class Batch(NamedTuple):
     target_known: Any
     """1.0 where known."""
     is_purchase: Any
+    negatives: CandidateTensors
+    """Further negatives `[m, ...]`, the same in every process; often none."""
+    negative_rows: Any
+    negative_log_q: Any
 
 
 class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no types
@@ -49,11 +53,22 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         draws = Draws(settings.seed)
         shape = Shape(settings.tower_layers, settings.embedding_dim, draws)
         items = table(encoder.candidate_sizes[0], shape.dim, draws, name="items")
-        history = HistoryEncoder(items, num_events=NUM_EVENTS, history_length=encoder.history_length, shape=shape)
+        history = HistoryEncoder(
+            items,
+            num_events=len(EVENT_WEIGHTS_BY_INDEX),
+            history_length=encoder.history_length,
+            shape=shape,
+            event_weights=EVENT_WEIGHTS_BY_INDEX if settings.weighted_history else None,
+            looks_at_itself=settings.history_encoder == "self_attention",
+        )
         self.settings = settings
         self.query_tower = QueryTower(encoder.query_sizes, history, shape)
         self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, shape)
         self.rating_head: Any = RatingHead(layers=settings.rating_layers, draws=draws) if settings.rates else None
+        self.log_temperature: Any = None
+        if settings.learn_temperature:
+            start = tf.keras.initializers.Constant(np.log(settings.temperature))
+            self.log_temperature = self.add_weight("log_temperature", (), initializer=start)
         self._create_weights(encoder.history_length)
 
     def train_step(self, batch: Batch) -> dict[str, Any]:
@@ -84,32 +99,58 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
     def _weighted(self, losses: dict[str, Any]) -> Any:
         return tf.add_n([getattr(self.settings, f"{name}_weight") * loss for name, loss in losses.items()])
 
+    @property
+    def temperature(self) -> Any:
+        """What cosines are divided by; a tensor `[]` where it is learned."""
+        return self.settings.temperature if self.log_temperature is None else tf.exp(self.log_temperature)
+
     def _retrieval_loss(self, query: Any, candidate: Any, batch: Batch) -> Any:
+        settings = self.settings
+        chosen = Candidates(candidate, batch.item_rows, self._corrected(batch.log_q))
+        others = None
+        if settings.uniform_negatives or settings.cached_negatives:
+            vectors = self.candidate_tower(batch.negatives)
+            others = Candidates(vectors, batch.negative_rows, self._corrected(batch.negative_log_q))
+        if settings.retrieval_loss == "triplet":
+            return triplet(
+                query,
+                chosen,
+                weights=batch.weight,
+                margin=settings.margin,
+                others=others,
+                hardest=settings.hard_negatives,
+            )
         return sampled_softmax(
             query,
-            candidate,
-            item_rows=batch.item_rows,
-            log_q=batch.log_q if self.settings.logq else tf.zeros_like(batch.log_q),
+            chosen,
             weights=batch.weight,
-            temperature=self.settings.temperature,
+            temperature=self.temperature,
+            others=others,
+            refined=settings.logq == "refined",
+            hardest=settings.hard_negatives,
         )
+
+    def _corrected(self, log_q: Any) -> Any:
+        return tf.zeros_like(log_q) if self.settings.logq == "none" else log_q
 
     def _with_strangers(self, batch: Batch) -> Batch:
-        """Some users and items under index 0, "unknown": so that row learns to serve strangers and new items."""
-        user_ids = self._some_unknown(batch.query.ids, self.settings.user_id_dropout, salt=0)
-        item_ids = self._some_unknown(batch.candidate.ids, self.settings.item_id_dropout, salt=1)
-        return batch._replace(
-            query=batch.query._replace(ids=user_ids), candidate=batch.candidate._replace(ids=item_ids)
-        )
+        """Some users and items under index 0, "unknown": so that row learns to serve strangers and new items. Some have no past."""
+        query, candidate = batch.query, batch.candidate
+        unknown_user = self._drawn(query.ids, self.settings.user_id_dropout, key=2 * self.settings.seed)
+        unknown_item = self._drawn(candidate.ids, self.settings.item_id_dropout, key=2 * self.settings.seed + 1)
+        query = query._replace(ids=_without_id(query.ids, unknown_user))
+        if self.settings.history_dropout:
+            nothing_yet = self._drawn(query.ids, self.settings.history_dropout, key=-1 - self.settings.seed)[:, None]
+            query = query._replace(history_events=tf.where(nothing_yet, 0, query.history_events))
+        return batch._replace(query=query, candidate=candidate._replace(ids=_without_id(candidate.ids, unknown_item)))
 
-    def _some_unknown(self, ids: Any, share: float, *, salt: int) -> Any:
+    def _drawn(self, rows: Any, share: float, *, key: int) -> Any:
+        """A mask of a share of the rows `[b]`."""
         # Stateless, keyed by the step: a resumed run drops what the uninterrupted one would have dropped.
-        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), 2 * self.settings.seed + salt])
-        count = tf.shape(ids)[0]
-        # Drawn for the whole batch, so that a part of it loses the same ids wherever it is learned.
-        drawn = own_rows(tf.random.stateless_uniform([num_replicas() * count], seed), count)
-        kept = drawn >= share
-        return tf.concat([tf.where(kept, ids[:, 0], 0)[:, None], ids[:, 1:]], axis=1)
+        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), key])
+        count = tf.shape(rows)[0]
+        # Drawn for the whole batch, so that a part of it loses the same ones wherever it is learned.
+        return own_rows(tf.random.stateless_uniform([num_replicas() * count], seed), count) < share
 
     def _create_weights(self, history_length: int) -> None:
         """Keras layers make their weights when first called: eagerly, here, so that their order is always the same."""
@@ -121,3 +162,8 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         candidate = self.candidate_tower(CandidateTensors(item_ids, numbers))
         if self.rating_head is not None:
             self.rating_head(query, candidate)
+
+
+def _without_id(ids: Any, unknown: Any) -> Any:
+    """`ids` with index 0 in the first column where `unknown`."""
+    return tf.concat([tf.where(unknown, 0, ids[:, 0])[:, None], ids[:, 1:]], axis=1)

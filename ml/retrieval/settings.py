@@ -22,8 +22,38 @@ class RetrieverSettings(BaseModel):
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
     rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
     history_length: int = Field(20, ge=1, le=512, description="Newest events of the user that the query tower sees.")
+    history_encoder: Literal["pooled", "self_attention"] = Field(
+        "pooled",
+        description="pooled: one weighted mean of the events, by kind, age, place and item. self_attention: the events look "
+        "at each other first.",
+    )
+    weighted_history: bool = Field(
+        False,
+        description="Events of the history start with the weights of their kinds; a return speaks against its item.",
+    )
+    start: Literal["random", "spectral"] = Field(
+        "random", description="First vectors of users and items: drawn, or factors of the matrix of who chose what."
+    )
+    retrieval_loss: Literal["softmax", "triplet"] = Field(
+        "softmax", description="softmax: which of all candidates was chosen. triplet: by how far it beats each rival."
+    )
     temperature: float = Field(0.1, gt=0, le=10, description="Cosines are divided by it before the softmax.")
-    logq: bool = Field(True, description="Correct the softmax for popular items being negatives more often.")
+    learn_temperature: bool = Field(False, description="`temperature` is where it starts; it is learned with the rest.")
+    margin: float = Field(0.2, gt=0, le=2, description="Cosine a candidate must be ahead by in the triplet loss.")
+    logq: Literal["none", "standard", "refined"] = Field(
+        "standard",
+        description="Correct the softmax for popular items being negatives more often. standard: candidates alike. "
+        "refined: the chosen one was not drawn, so it alone stays as it is.",
+    )
+    uniform_negatives: int = Field(
+        0, ge=0, le=65_536, description="Further negatives of each step, every known item as likely as any other."
+    )
+    cached_negatives: int = Field(
+        0, ge=0, le=65_536, description="Further negatives of each step: the candidates of the steps before it."
+    )
+    hard_negatives: int = Field(
+        0, ge=0, le=65_536, description="Only so many of each query's nearest negatives count; 0 means all."
+    )
     retrieval_weight: float = Field(1.0, ge=0, description="Weight of the retrieval loss.")
     rating_weight: float = Field(0.1, ge=0, description="Weight of the squared error of the normalised target.")
     conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'led to a purchase'.")
@@ -31,6 +61,12 @@ class RetrieverSettings(BaseModel):
     user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
     item_id_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of candidates shown as a new item: attributes alone."
+    )
+    history_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of examples whose user is shown as one who has done nothing yet."
+    )
+    example_decay_days: float = Field(
+        0.0, ge=0, le=3650, description="An example counts less by a factor e every so many days; 0: all days alike."
     )
     epochs: int = Field(5, ge=1, le=1000, description="Passes over the examples.")
     carry_on_epochs: int = Field(2, ge=1, le=1000, description="Passes when training goes on from another retriever.")
@@ -69,6 +105,24 @@ class RetrieverSettings(BaseModel):
             raise RecipeError(
                 f"`model_type: {self.model_type}` needs at least one loss weight above 0. Received: {weights}. "
                 "Raise `retrieval_weight`, `rating_weight` or `conversion_weight`."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _loss_uses_what_is_set(self) -> Self:
+        if self.learn_temperature and not (
+            self.retrieves and self.retrieval_weight and self.retrieval_loss == "softmax"
+        ):
+            raise RecipeError(
+                "`learn_temperature` needs the softmax of `retrieval_loss: softmax`. "
+                f"Received: `model_type: {self.model_type}`, retrieval_weight {self.retrieval_weight}, "
+                f"`retrieval_loss: {self.retrieval_loss}`. Leave `learn_temperature` out, or learn that loss."
+            )
+        negatives = self.batch_size + self.uniform_negatives + self.cached_negatives
+        if self.hard_negatives >= negatives:
+            raise RecipeError(
+                f"`hard_negatives` must be fewer than the {negatives} candidates of a step. Received: {self.hard_negatives}. "
+                "Lower it, or raise `batch_size`, `uniform_negatives` or `cached_negatives`."
             )
         return self
 

@@ -81,22 +81,48 @@ class Shape(NamedTuple):
 class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow has no types
     """One vector of the last N events: attention by place in the row, kind of event, age and content."""
 
-    def __init__(self, item_table: Any, *, num_events: int, history_length: int, shape: Shape) -> None:
+    def __init__(
+        self,
+        item_table: Any,
+        *,
+        num_events: int,
+        history_length: int,
+        shape: Shape,
+        event_weights: Sequence[float] | None = None,
+        looks_at_itself: bool = False,
+    ) -> None:
+        """Of the kinds of event's weights, if given, attention starts as their size says, and dislike counts against its item."""
         super().__init__(name="history")
         self.num_events = num_events
         self.item_table = item_table
-        self.event_vectors = self.add_weight("event_vectors", (num_events, shape.dim), initializer=shape.draws.normal)
-        self.event_scores = self.add_weight("event_scores", (num_events, 1), initializer="zeros")
+        weights = np.ones(num_events) if event_weights is None else np.asarray(event_weights)
+        self.event_vectors = self.add_weight(
+            "event_vectors", (self.num_events, shape.dim), initializer=shape.draws.normal
+        )
+        self.event_scores = self.add_weight(
+            "event_scores", (self.num_events, 1), initializer=_values(np.log(np.abs(weights)))
+        )
+        self.event_signs: Any = None
+        if event_weights is not None:
+            self.event_signs = self.add_weight(
+                "event_signs", (num_events, 1), initializer=_values(np.sign(event_weights))
+            )
         self.place_scores = self.add_weight("place_scores", (history_length,), initializer="zeros")
         self.age_score = self.add_weight("age_score", (), initializer=tf.keras.initializers.Constant(-0.5))
         self.content_score = dense(1, shape.draws, use_bias=False, name="content_score")
+        self.looks: Any = SelfAttention(history_length=history_length, shape=shape) if looks_at_itself else None
 
     def call(self, items: Any, events: Any, ages: Any) -> Any:
         """`[b, N] x 3 -> [b, d]`; zeros where nothing happened. An event of 0 is padding, an item of 0 one we do not know."""
-        content = self.item_table(items)
+        happened = events > 0
         # One-hot, not a lookup: the gradient of a lookup would be b x N rows, to be added up into ten.
         kinds = tf.one_hot(events, self.num_events)
-        attention = self._attention(content, kinds, ages, happened=events > 0)[:, None, :]
+        content = self.item_table(items)
+        attention = self._attention(content, kinds, ages, happened=happened)[:, None, :]
+        if self.event_signs is not None:
+            content *= tf.matmul(kinds, self.event_signs)
+        if self.looks is not None:
+            content = self.looks(content, tf.matmul(kinds, self.event_vectors), ages, happened)
         return tf.matmul(attention, content)[:, 0] + tf.matmul(tf.matmul(attention, kinds)[:, 0], self.event_vectors)
 
     def _attention(self, content: Any, kinds: Any, ages: Any, *, happened: Any) -> Any:
@@ -104,6 +130,32 @@ class HistoryEncoder(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow
         of_kind, of_content = tf.matmul(kinds, self.event_scores)[..., 0], self.content_score(content)[..., 0]
         scores = self.place_scores + self.age_score * ages + of_kind + of_content
         return tf.nn.softmax(tf.where(happened, scores, ATTENTION_FLOOR), axis=1) * tf.cast(happened, tf.float32)
+
+
+class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Events that have looked at each other: one block of a transformer. Untrained it changes nothing."""
+
+    def __init__(self, *, history_length: int, shape: Shape) -> None:
+        super().__init__(name="self_attention")
+        self.places = self.add_weight("places", (history_length, shape.dim), initializer=shape.draws.normal)
+        self.age = self.add_weight("age", (shape.dim,), initializer="zeros")
+        self.norms = [tf.keras.layers.LayerNormalization(name=f"norm_{i}") for i in range(2)]
+        self.query, self.key, self.value = (
+            dense(shape.dim, shape.draws, use_bias=False, name=name) for name in ("query", "key", "value")
+        )
+        self.hidden = dense(shape.dim, shape.draws, activation="relu", name="hidden")
+        self.outs = [
+            tf.keras.layers.Dense(shape.dim, use_bias=False, kernel_initializer="zeros", name=f"out_{i}")
+            for i in range(2)
+        ]
+
+    def call(self, content: Any, kinds: Any, ages: Any, happened: Any) -> Any:
+        """`[b, N, d] x 2, [b, N] x 2 -> [b, N, d]`."""
+        seen = self.norms[0](content + kinds + self.places + ages[..., None] * self.age)
+        alike = tf.matmul(self.query(seen), self.key(seen), transpose_b=True) / np.sqrt(content.shape[-1])
+        shares = tf.nn.softmax(tf.where(happened[:, None, :], alike, ATTENTION_FLOOR), axis=-1)
+        content += self.outs[0](tf.matmul(shares, self.value(seen)))
+        return content + self.outs[1](self.hidden(self.norms[1](content)))
 
 
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -160,6 +212,11 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
             x = layer(x)
         answers = self.answers(x)
         return answers[..., 0], answers[..., 1]
+
+
+def _values(values: Any) -> Any:
+    """An initializer that gives these values, one per row."""
+    return lambda shape, dtype=None, **_: np.asarray(values, np.float32).reshape(tuple(shape))  # noqa: ARG005
 
 
 def table(size: int, dim: int, draws: Draws, *, name: str) -> Any:

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ml.contract.errors import ContractError
-from ml.contract.types import Floats
+from ml.contract.types import Floats, Rows
 from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
 from ml.dataset.stream import num_batches
+from ml.features.history import SECONDS_PER_DAY
 from ml.features.tower_inputs import QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
 from ml.retrieval.cluster import Cluster
+from ml.retrieval.negatives import Negatives
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.trained import (
     EPOCH_REPORTS,
@@ -62,6 +64,7 @@ def train_retriever(
     from ml.retrieval.carry_over import carry_over
     from ml.retrieval.multitask import MultitaskModel
     from ml.retrieval.replicas import strategy_of
+    from ml.retrieval.spectral import factors_of, start_from
 
     require_examples(examples)
     _require_history_length(examples, settings)
@@ -74,8 +77,16 @@ def train_retriever(
         started_from = named_weights(model)
         model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
         model.optimizer.build(model.trainable_variables)
-        run = _Run(model, _Steps.of(examples, target, cluster), cluster)
+        run = _Run(
+            model,
+            _Steps(examples, target, Negatives.of(examples, settings), cluster, settings.example_decay_days),
+            cluster,
+        )
         mark = fingerprint(examples, settings, started_from=started_from)
+        if (
+            warm_start is None and settings.start == "spectral"
+        ):  # after the mark: another machine's may differ in the last bit
+            start_from(factors_of(examples, settings), model)
         checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
         reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, on_epoch=on_epoch)
     learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)
@@ -88,20 +99,18 @@ class _Steps:
 
     examples: ExampleSource
     target: TargetTransform | None
-    log_q: Floats
+    negatives: Negatives
     cluster: Cluster | None
-
-    @classmethod
-    def of(cls, examples: ExampleSource, target: TargetTransform | None, cluster: Cluster | None) -> Self:
-        with np.errstate(divide="ignore"):  # log 0 of an item without examples: no step ever asks for it
-            return cls(examples, target, np.log(examples.item_shares), cluster)
+    decay_days: float
+    """Of the examples' weights; 0: none."""
 
     def epoch(self, epoch: int, settings: RetrieverSettings) -> "Iterator[Batch]":
         """One pass over the examples: whole batches, or this process's part of each."""
-        for batch in self.examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=epoch):
-            yield self._batch(batch.take(self.cluster.part(len(batch))) if self.cluster else batch)
+        source = self.examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=epoch)
+        for batch, negatives in self.negatives.beside(source, seed=settings.seed, epoch=epoch):
+            yield self._batch(batch.take(self.cluster.part(len(batch))) if self.cluster else batch, negatives)
 
-    def _batch(self, examples: RetrievalExamples) -> "Batch":
+    def _batch(self, examples: RetrievalExamples, negatives: Rows) -> "Batch":
         from ml.retrieval.multitask import Batch
         from ml.retrieval.towers import CandidateTensors, QueryTensors
 
@@ -112,12 +121,22 @@ class _Steps:
             query=QueryTensors(*(getattr(examples.queries, part.name) for part in fields(QueryInputs))),
             candidate=CandidateTensors(candidates.ids[item_rows], candidates.numbers[item_rows]),
             item_rows=item_rows,
-            log_q=self.log_q[item_rows],
-            weight=examples.weight,
+            log_q=self.negatives.log_q[item_rows],
+            weight=self._weights(examples),
             target=np.where(known, values, 0).astype(np.float32),
             target_known=known.astype(np.float32),
             is_purchase=examples.is_purchase.astype(np.float32),
+            negatives=CandidateTensors(candidates.ids[negatives], candidates.numbers[negatives]),
+            negative_rows=negatives,
+            negative_log_q=self.negatives.log_q[negatives],
         )
+
+    def _weights(self, examples: RetrievalExamples) -> Floats:
+        if not self.decay_days:
+            return examples.weight
+        age_days = (examples.window.end - examples.at) / SECONDS_PER_DAY
+        faded: Floats = (examples.weight * np.exp(-age_days / self.decay_days)).astype(np.float32)
+        return faded
 
 
 @dataclass(frozen=True)

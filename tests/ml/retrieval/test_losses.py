@@ -19,17 +19,22 @@ def unit_vectors(rng: np.random.Generator, rows: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def loss_of(queries, candidates, item_rows, *, log_q=None, weights=None, temperature=0.1) -> float:
+def candidates_of(vectors, item_rows, log_q=None):
+    from ml.retrieval.losses import Candidates
+
+    log_q = np.zeros(len(item_rows)) if log_q is None else log_q
+    return Candidates(np.asarray(vectors, np.float32), np.asarray(item_rows, np.int32), np.asarray(log_q, np.float32))
+
+
+def loss_of(queries, candidates, item_rows, *, log_q=None, weights=None, temperature=0.1, **options) -> float:
     from ml.retrieval.losses import sampled_softmax
 
-    zeros, ones = np.zeros(len(item_rows), np.float32), np.ones(len(item_rows), np.float32)
     loss = sampled_softmax(
         np.asarray(queries, np.float32),
-        np.asarray(candidates, np.float32),
-        item_rows=np.asarray(item_rows, np.int32),
-        log_q=zeros if log_q is None else np.asarray(log_q, np.float32),
-        weights=ones if weights is None else np.asarray(weights, np.float32),
+        candidates_of(candidates, item_rows, log_q),
+        weights=np.ones(len(item_rows), np.float32) if weights is None else np.asarray(weights, np.float32),
         temperature=temperature,
+        **options,
     )
     return float(loss)
 
@@ -37,7 +42,7 @@ def loss_of(queries, candidates, item_rows, *, log_q=None, weights=None, tempera
 def learned_scores(shares: np.ndarray, log_q: np.ndarray) -> np.ndarray:
     """One score per item, learned by gradient descent on batches of a shop whose users all choose by popularity alone."""
     from ml.retrieval.legacy_keras import tf
-    from ml.retrieval.losses import sampled_softmax
+    from ml.retrieval.losses import Candidates, sampled_softmax
 
     rng, scores = np.random.default_rng(0), tf.Variable(np.zeros((NUM_ITEMS, 1), np.float32))
     one = tf.ones((BATCH, 1))
@@ -47,9 +52,7 @@ def learned_scores(shares: np.ndarray, log_q: np.ndarray) -> np.ndarray:
         with tf.GradientTape() as tape:
             loss = sampled_softmax(
                 one,
-                tf.gather(scores, item_rows),
-                item_rows=item_rows,
-                log_q=tf.gather(log_q, item_rows),
+                Candidates(tf.gather(scores, item_rows), item_rows, tf.gather(log_q, item_rows)),
                 weights=one[:, 0],
                 temperature=1.0,
             )
@@ -122,3 +125,92 @@ def test_an_unknown_target_does_not_count():
 
     assert float(squared_error(predicted, target, np.float32([1, 0]))) == pytest.approx((3 - 1) ** 2)
     assert float(squared_error(predicted, target, np.float32([0, 0]))) == 0.0
+
+
+def mean_gradients(shares: np.ndarray, *, refined: bool, num_uniform: int = 0, batches: int = 200) -> np.ndarray:
+    """Mean gradient of item scores over many drawn batches, item 0 chosen in each `[NUM_ITEMS]`. It is the most common one."""
+    from ml.retrieval.legacy_keras import tf
+    from ml.retrieval.losses import Candidates, sampled_softmax
+
+    rng, small = np.random.default_rng(3), 64
+    scores = tf.Variable(SCORES[:, None].astype(np.float32))
+    mixed = (small * shares + num_uniform / NUM_ITEMS) / (small + num_uniform)
+    log_q = tf.constant(np.log(mixed), tf.float32)
+
+    @tf.function
+    def gradient(item_rows, uniform_rows):
+        def candidates(rows):
+            return Candidates(tf.gather(scores, rows), rows, tf.gather(log_q, rows))
+
+        with tf.GradientTape() as tape:
+            loss = sampled_softmax(
+                tf.ones((small + 1, 1)),
+                candidates(item_rows),
+                weights=tf.one_hot(0, small + 1),
+                temperature=1.0,
+                others=candidates(uniform_rows),
+                refined=refined,
+            )
+        return tf.convert_to_tensor(tape.gradient(loss, scores))[:, 0]
+
+    drawn = np.concatenate([np.zeros((batches, 1)), rng.choice(NUM_ITEMS, (batches, small), p=shares)], axis=1)
+    uniform = rng.integers(0, NUM_ITEMS, (batches, num_uniform))
+    rows = (tf.constant(drawn, tf.int32), tf.constant(uniform, tf.int32))
+    return np.mean([gradient(*batch).numpy() for batch in zip(*rows, strict=True)], axis=0)
+
+
+SCORES = np.concatenate([[4.0], np.random.default_rng(5).normal(size=NUM_ITEMS - 1)])
+"""Of a query that is nearly sure of item 0, as a trained one is."""
+
+
+def full_gradient() -> np.ndarray:
+    """Of the softmax over the whole catalogue, item 0 chosen: p - 1 for the chosen one, p for each other."""
+    p = np.exp(SCORES) / np.exp(SCORES).sum()
+    return p - np.eye(NUM_ITEMS)[0]
+
+
+@pytest.mark.parametrize("num_uniform", [0, 32], ids=["batch alone", "and uniform negatives"])
+def test_the_refined_correction_has_the_gradient_of_the_full_softmax(shares, num_uniform):
+    of_standard, of_refined = (
+        np.abs(mean_gradients(shares, refined=refined, num_uniform=num_uniform) - full_gradient()).sum()
+        for refined in (False, True)
+    )
+
+    assert of_refined < of_standard / 5
+
+
+def test_other_negatives_are_candidates_like_those_of_the_batch():
+    rng = np.random.default_rng(6)
+    queries, candidates = unit_vectors(rng, 4), unit_vectors(rng, 4)
+    others = candidates_of(candidates[2:], [2, 3])
+    both = loss_of(queries, candidates, [0, 1, 2, 3], weights=[1, 1, 0, 0])
+
+    assert loss_of(queries[:2], candidates[:2], [0, 1], others=others) == pytest.approx(both, rel=1e-5)
+    assert loss_of(queries[:1], candidates[:1], [2], others=candidates_of(candidates[2:3], [2])) == 0.0
+
+
+def test_hard_negatives_are_those_of_tensorflow_recommenders():
+    from ml.retrieval.legacy_keras import tfrs
+
+    rng = np.random.default_rng(7)
+    queries, candidates = unit_vectors(rng, BATCH), unit_vectors(rng, BATCH)
+    task = tfrs.tasks.Retrieval(temperature=0.1, num_hard_negatives=5)
+    theirs = float(task(queries, candidates, compute_metrics=False)) / BATCH
+
+    assert loss_of(queries, candidates, np.arange(BATCH), hardest=5) == pytest.approx(theirs, rel=1e-4)
+
+
+def test_a_triplet_falls_short_by_what_is_missing_to_the_margin():
+    from ml.retrieval.losses import triplet
+
+    queries = np.float32([[1, 0], [1, 0], [0, 1]])
+    chosen = candidates_of([[1, 0], [0.8, 0.6], [0.6, 0.8]], [0, 1, 1])
+    ones = np.ones(3, np.float32)
+    # Of query 0: 0.8 and 0.6, both of item 1. Of query 1: the 1.0 of item 0 alone. Of query 2: the 0.0 of item 0, far behind.
+    short_by = [((0.3 + 0.8 - 1) + 0) / 2, 0.3 + 1 - 0.8, 0]
+
+    assert float(triplet(queries, chosen, weights=ones, margin=0.3)) == pytest.approx(np.mean(short_by), rel=1e-5)
+    nearest = [0.3 + 0.8 - 1, 0.3 + 1 - 0.8, 0]
+    assert float(triplet(queries, chosen, weights=ones, margin=0.3, hardest=1)) == pytest.approx(
+        np.mean(nearest), rel=1e-5
+    )

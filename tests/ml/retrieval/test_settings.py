@@ -23,6 +23,11 @@ NOTHING = {"retrieval_weight": 0, "rating_weight": 0, "conversion_weight": 0}
         ({"target_column": "margin"}, "'amount' or 'quantity'"),
         ({"embeding_dim": 64}, "Extra inputs are not permitted"),
         ({"temperature": 0}, "greater than 0"),
+        ({"retrieval_loss": "triplet", "learn_temperature": True}, "needs the softmax"),
+        ({"model_type": "ranking", "learn_temperature": True}, "needs the softmax"),
+        ({"batch_size": 64, "uniform_negatives": 16, "hard_negatives": 80}, "fewer than the 80 candidates of a step"),
+        ({"logq": True}, "'none', 'standard' or 'refined'"),
+        ({"start": "svd"}, "'random' or 'spectral'"),
     ],
 )
 def test_a_recipe_that_cannot_work_is_refused(recipe, message):

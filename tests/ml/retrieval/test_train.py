@@ -263,9 +263,18 @@ def test_what_was_learned_is_carried_over_by_id_not_by_place(data):
     assert vectors[alike] == pytest.approx(base.candidate_vectors(old)[alike], abs=1e-6)
 
 
-def test_another_shape_cannot_be_carried_on(examples, trained):
-    with pytest.raises(RecipeError, match="other values of embedding_dim"):
-        train(examples, QUICK.model_copy(update={"embedding_dim": 8}), warm_start=trained)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"embedding_dim": 8},
+        {"history_encoder": "self_attention"},
+        {"weighted_history": True},
+        {"learn_temperature": True},
+    ],
+)
+def test_another_shape_cannot_be_carried_on(examples, trained, other):
+    with pytest.raises(RecipeError, match=f"other values of {next(iter(other))}"):
+        train(examples, QUICK.model_copy(update=other), warm_start=trained)
 
 
 @pytest.mark.parametrize("model_type", ["retrieval", "ranking"])
@@ -330,3 +339,132 @@ def test_no_moments_give_no_vectors(trained):
     )
 
     assert trained.query_vectors(inputs).shape == (0, trained.settings.embedding_dim)
+
+
+def test_a_spectral_start_knows_tastes_before_the_first_step(examples, data):
+    from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.spectral import factors_of, start_from
+
+    def recall(settings) -> float:
+        model = MultitaskModel(examples.encoder, settings)
+        if settings.start == "spectral":
+            start_from(factors_of(examples, settings), model)
+        untrained = TrainedRetriever(examples.encoder, settings, None, model, ())
+        scores = shop.query_vectors(untrained, data) @ untrained.item_vectors(data.items_by_row).T
+        return shop.recall_at(10, scores, data)
+
+    assert recall(QUICK.model_copy(update={"start": "spectral"})) > recall(QUICK) + 0.1
+
+
+EVERYTHING = {
+    "start": "spectral",
+    "history_encoder": "self_attention",
+    "weighted_history": True,
+    "learn_temperature": True,
+    "logq": "refined",
+    "uniform_negatives": 32,
+    "cached_negatives": 64,
+    "hard_negatives": 100,
+    "history_dropout": 0.2,
+    "example_decay_days": 30.0,
+}
+
+
+@pytest.fixture(scope="module")
+def with_everything(examples) -> TrainedRetriever:
+    return train(examples, QUICK.model_copy(update=EVERYTHING))
+
+
+def test_every_option_at_once_learns_and_goes_on_after_a_kill(examples, with_everything, tmp_path):
+    def dies(_epoch: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    settings = with_everything.settings
+    with pytest.raises(KeyboardInterrupt):
+        train(examples, settings, checkpoint_folder=tmp_path, on_epoch=dies)
+
+    assert same_weights(train(examples, settings, checkpoint_folder=tmp_path), with_everything)
+    assert with_everything.epochs[1].retrieval_loss < with_everything.epochs[0].retrieval_loss
+    assert float(with_everything.model.temperature) != pytest.approx(settings.temperature, rel=1e-3)
+
+
+def test_self_attention_and_a_learned_temperature_are_exported(with_everything, catalogue, tmp_path):
+    from ml.retrieval.export import export_retriever
+    from ml.retrieval.parity import largest_difference
+
+    export_retriever(with_everything, tmp_path, catalogue=catalogue)
+
+    assert largest_difference(tmp_path) < 1e-4
+
+
+def test_the_order_of_all_events_reaches_every_other(examples):
+    """With self-attention what an event says depends on the others; pooled, it never does."""
+    from ml.retrieval.multitask import MultitaskModel
+
+    def said_alone_and_together(history_encoder: str) -> float:
+        model = MultitaskModel(examples.encoder, QUICK.model_copy(update={"history_encoder": history_encoder}))
+        history = model.query_tower.history
+        if history.looks is not None:
+            history.looks.outs[0].kernel.assign(np.eye(16, dtype=np.float32))
+        items, codes, ages = np.array([[1, 2, 0, 0, 0]]), np.array([[1, 1, 0, 0, 0]]), np.zeros((1, 5), np.float32)
+        shares = history._attention(
+            history.item_table(items), np.eye(10, dtype=np.float32)[codes], ages, happened=codes > 0
+        ).numpy()[0]
+        one, other = (history(items, codes * (np.arange(5) == place), ages).numpy()[0] for place in (0, 1))
+        together = history(items, codes, ages).numpy()[0]
+        return float(np.abs(together - shares[0] * one - shares[1] * other).max())
+
+    assert said_alone_and_together("pooled") < 1e-6
+    assert said_alone_and_together("self_attention") > 1e-3
+
+
+def test_weighted_and_untrained_a_purchase_says_more_than_a_view_and_a_return_the_opposite(examples):
+    from ml.contract.events import EventType
+    from ml.retrieval.multitask import MultitaskModel
+
+    weighted = QUICK.model_copy(update={"weighted_history": True})
+    history = MultitaskModel(examples.encoder, weighted).query_tower.history
+    history.event_vectors.assign(np.zeros_like(history.event_vectors))
+    history.content_score.kernel.assign(np.zeros_like(history.content_score.kernel))
+    vectors = history.item_table.embeddings.numpy()
+
+    def said(*events: EventType) -> np.ndarray:
+        codes = np.array([[event.code + 1 for event in events] + [0] * (5 - len(events))])
+        return history(np.array([[1, 2, 0, 0, 0]]), codes, np.zeros((1, 5), np.float32)).numpy()[0]
+
+    bought_and_seen = said(EventType.PURCHASE, EventType.VIEW)
+    assert bought_and_seen == pytest.approx((5 * vectors[1] + vectors[2]) / 6, abs=1e-6)
+    assert said(EventType.RETURN) == pytest.approx(-vectors[1], abs=1e-6)
+
+
+def test_a_triplet_loss_learns_the_shop(examples):
+    first, last = train(examples, QUICK.model_copy(update={"retrieval_loss": "triplet"})).epochs
+
+    assert last.retrieval_loss < first.retrieval_loss
+
+
+def test_older_examples_weigh_less(examples):
+    from ml.retrieval.negatives import Negatives
+    from ml.retrieval.train import _Steps
+
+    steps = _Steps(examples, None, Negatives.of(examples, QUICK), None, decay_days=30.0)
+    age_days = (shop.TRAIN.end - examples.at) / 86_400
+
+    assert steps._weights(examples) == pytest.approx(examples.weight * np.exp(-age_days / 30), rel=1e-5)
+
+
+def test_history_dropout_hides_the_past_of_some(examples):
+    from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.negatives import Negatives
+    from ml.retrieval.train import _optimizer, _Steps
+
+    def users_without_a_past(share: float) -> float:
+        settings = QUICK.model_copy(update={"history_dropout": share, "batch_size": 512})
+        model = MultitaskModel(examples.encoder, settings)
+        model.compile(_optimizer(settings, 10))
+        batch = next(_Steps(examples, None, Negatives.of(examples, settings), None, 0.0).epoch(0, settings))
+        with_past = np.asarray(batch.query.history_events).any(axis=1)
+        return 1 - float(np.asarray(model._with_strangers(batch).query.history_events).any(axis=1)[with_past].mean())
+
+    assert users_without_a_past(0.0) == 0.0
+    assert users_without_a_past(0.4) == pytest.approx(0.4, abs=0.1)
