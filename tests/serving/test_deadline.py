@@ -98,7 +98,9 @@ def test_a_deadline_that_cannot_be_is_refused(client, asked):
 
 
 class Held(EmbeddedStore):
-    """Keeps the first who asks until told otherwise."""
+    """Keeps the first who asks until told otherwise, as a store elsewhere may."""
+
+    is_local = False
 
     def __init__(self) -> None:
         super().__init__()
