@@ -44,8 +44,10 @@ class ListMaker:
         return await self.turns.run(partial(self._made, request, caller, visit, watch))
 
     async def _visit(self, caller: Caller) -> KnownVisit:
-        of = partial(self.visits.of, caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
-        return of() if self.visits.are_local else await run_in_threadpool(of)
+        def visit() -> KnownVisit:
+            return self.visits.of(caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
+
+        return visit() if self.visits.are_local else await run_in_threadpool(visit)
 
     def _made(self, request: Request, caller: Caller, visit: KnownVisit, watch: Stopwatch) -> RankedList:
         watch.over("wait")

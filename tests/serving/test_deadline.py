@@ -98,7 +98,9 @@ def test_a_deadline_that_cannot_be_is_refused(client, asked):
 
 
 class Held(EmbeddedStore):
-    """Keeps the first who asks until told otherwise."""
+    """Keeps the first who asks until told otherwise, as a store elsewhere may."""
+
+    is_local = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +130,7 @@ def test_waiting_for_a_thread_is_part_of_the_time(client):
         Event().wait(0.1)
         store.may_answer.set()
         assert first.result(PATIENCE_SECONDS)["degraded"] == []
-        assert second.result(PATIENCE_SECONDS)["degraded"] == ["candidates", "ranker"]
+        assert second.result(PATIENCE_SECONDS)["degraded"] == ["candidates", "ranker", "online_state"]
 
 
 def test_a_store_elsewhere_is_not_asked_when_no_time_is_left(client):
