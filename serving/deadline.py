@@ -4,6 +4,7 @@ from time import monotonic
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from pydantic.json_schema import SkipJsonSchema
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ml.runtime.deadline import Deadline
@@ -26,7 +27,7 @@ class Arrivals:
 async def deadline(
     request: Request,
     x_deadline_ms: Annotated[
-        int | None,
+        int | SkipJsonSchema[None],
         Header(
             ge=1,
             le=60_000,

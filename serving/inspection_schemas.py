@@ -75,7 +75,7 @@ class CatalogueItem(_Said):
 class FoundItems(_Said):
     """Items of the release that answers, the most popular first."""
 
-    items: tuple[CatalogueItem, ...]
+    items: tuple[CatalogueItem, ...] = Field(description="Those the search fits, no more than asked for.")
 
 
 class PastEvent(_Said):
