@@ -130,7 +130,7 @@ class KeptRelease(_Said):
 class KeptReleases(_Said):
     """Every release this machine holds, the newest data first."""
 
-    releases: tuple[KeptRelease, ...]
+    releases: tuple[KeptRelease, ...] = Field(description="The newest data first.")
 
 
 def _recent(visitor: RecentVisitor, bundle: Bundle) -> Visitor:
