@@ -24,6 +24,7 @@ TABLES = (
     Names.INDEX,
     Names.SOURCES,
     Names.RANKER,
+    Names.RANKER_GOLDEN,
     Names.SETTINGS,
     Names.POPULAR,
     Names.GOLDEN,

@@ -80,6 +80,7 @@ def _write_parts(bundle: Bundle, folder: Path) -> None:
     bundle.index.save(folder / Names.INDEX)
     bundle.sources.save(folder / Names.SOURCES)
     bundle.ranker.save(folder / Names.RANKER)
+    np.save(folder / Names.RANKER_GOLDEN, bundle.ranker.golden())
     bundle.settings.save(folder / Names.SETTINGS)
     popular = bundle.sources.popularity.first(POPULAR_LISTED, bundle.items.available)
     (folder / Names.POPULAR).write_text(json.dumps([bundle.items.vocabulary.id(int(row)) for row in popular]))

@@ -34,9 +34,9 @@ class Allowed:
         """What may be in the list `[num_items]`: of a rank request, the caller's items alone."""
         if not isinstance(self.request, RankRequest):
             return self.mask
-        asked = np.zeros_like(self.mask)
-        asked[self.items.rows_of(self.request.item_ids)] = True
-        return np.asarray(self.mask & asked)
+        listed, asked = np.zeros_like(self.mask), self.items.rows_of(self.request.item_ids)
+        listed[asked] = self.mask[asked]
+        return listed
 
     def reasons(self, row: int) -> tuple[str, ...]:
         """Every rule that forbids an item; empty for an allowed one."""
@@ -45,7 +45,7 @@ class Allowed:
         shop = {
             OUT_OF_STOCK: stock is not None and stock <= 0,
             HIDDEN: table["is_active"][row].as_py() is False,
-            OTHER_REGION: region is not None and not self.items.sold_in(region)[row],
+            OTHER_REGION: region is not None and not self.items.sold_in(region, row),
         }
         names = [name for name, holds in shop.items() if holds]
         return (*names, *(name for name, rows in self.forbidden.items() if row in rows))
@@ -54,7 +54,7 @@ class Allowed:
 def allowed_items(items: ItemTable, rules: Rules, request: Request, state: OnlineState, *, now: datetime) -> Allowed:
     """Which items may be shown for a request."""
     forbidden = _forbidden(items, rules, request, state, now=now)
-    mask = items.available if request.region is None else items.available & items.sold_in(request.region)
+    mask = items.available_in(request.region)
     if forbidden:
         mask = mask.copy()
         mask[np.concatenate(list(forbidden.values()))] = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,6 +70,7 @@ class Names:
     INDEX = "index"
     SOURCES = "candidate_sources"
     RANKER = "ranker.txt"
+    RANKER_GOLDEN = "ranker_golden.npy"
     SETTINGS = "request.json"
     POPULAR = "popular.json"
     GOLDEN = "golden.json"
@@ -104,7 +105,7 @@ def open_bundle(
         vectors=vectors,
         index=part(open_index, folder / Names.INDEX, vectors),
         sources=part(SourceTables.load, folder / Names.SOURCES),
-        ranker=part(Ranker.load, folder / Names.RANKER),
+        ranker=part(partial(Ranker.load, golden=folder / Names.RANKER_GOLDEN), folder / Names.RANKER),
         settings=part(RequestSettings.load, folder / Names.SETTINGS),
         manifest=manifest,
     )

@@ -1,9 +1,9 @@
 """The catalogue a bundle serves: ids, what to show, what to compute with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,9 @@ from ml.contract.columns import ITEM_FEATURES
 from ml.contract.errors import UnknownItemError
 from ml.contract.types import Floats, Rows
 from ml.features.vocabulary import Vocabulary
+
+REGIONS_KEPT = 32
+"""Of so many regions it is remembered what is sold there: a byte for each item and region."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,19 @@ class ItemTable:
         regions = Vocabulary.fit(pc.unique(self.table["region"]).to_pylist())
         return regions, regions.rows(self.table["region"])
 
-    def sold_in(self, region: str) -> NDArray[np.bool_]:
-        """Of no region, so sold everywhere, or of this one `[num_items]`."""
+    def sold_in(self, region: str, row: int) -> bool:
+        """Whether an item is of no region, so sold everywhere, or of this one."""
         regions, codes = self._sold_in
-        return np.asarray((codes < 0) | (codes == regions.row(region)))
+        return bool(codes[row] < 0 or codes[row] == regions.row(region))
+
+    def available_in(self, region: str | None) -> NDArray[np.bool_]:
+        """What may be shown, in one region or to who named none `[num_items]`; kept for the next request, so not to be written to."""
+        return self.available if region is None else self._available_in(self._sold_in[0].row(region))
+
+    @cached_property
+    def _available_in(self) -> Callable[[int], NDArray[np.bool_]]:
+        codes = self._sold_in[1]
+        return lru_cache(REGIONS_KEPT)(lambda region: self.available & ((codes < 0) | (codes == region)))
 
     @cached_property
     def born(self) -> NDArray[np.float64]:

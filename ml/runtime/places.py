@@ -54,8 +54,10 @@ def _popular(bundle: Bundle, allowed: NDArray[np.bool_], *, first: int, at: int)
     plain = popularity.first(first, allowed)
     if most == 1.0 or not len(plain):
         return plain
-    # What is less popular than this cannot be lifted so far; sorting the whole of 92 thousand items takes 8 ms.
-    head = popularity.ordered(allowed & (popularity.recent >= popularity.recent[plain[-1]] / most))
+    # What is less popular than this cannot be lifted so far, and what nobody wants cannot be lifted at all.
+    # Looking at the whole of a million items takes 3 ms.
+    last = popularity.recent[plain[-1]]
+    head = popularity.down_to(last / most, allowed) if last > 0 else plain
     factors = boosts(bundle.items, rules, head, at=at)
     assert factors is not None  # `most` says so
     return head[np.argsort(-popularity.recent[head] * factors, kind="stable")][:first]

@@ -43,9 +43,15 @@ class Popularity:
                 return found[:k]
             size *= 8
 
-    def ordered(self, allowed: NDArray[np.bool_]) -> Rows:
-        """All allowed items, the most popular first."""
-        return self.order[allowed[self.order]]
+    def down_to(self, least: float, allowed: NDArray[np.bool_]) -> Rows:
+        """The allowed items with at least so much recent interest, the most popular first."""
+        seen = self.order[: np.searchsorted(self._falling, -least, side="right")]
+        return seen[allowed[seen]]
+
+    @cached_property
+    def _falling(self) -> Floats:
+        """The recent interest of `order`, below zero so that it rises."""
+        return -self.recent[self.order]
 
     def save(self, path: Path) -> None:
         np.savez(path, recent=self.recent, all_time=self.all_time, trending=self.trending)

@@ -22,6 +22,7 @@ BLEND = {"bought_together": 0.5, "item_knn": 0.3, "ease": 0.3, "two_tower": 0.2,
 MAX_DIFFERENCE = 1e-6
 """Between the kernel's scores and LightGBM's, on rows drawn at the trees' own thresholds. Measured: 0."""
 GOLDEN_ROWS = 256
+"""Rows a ranker is tried on: on its trees' thresholds, just above them, and nowhere."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,7 @@ class Ranker:
     def _booster(self) -> Any:
         import lightgbm
 
-        booster = lightgbm.Booster(model_str=self.text)
-        if tuple(booster.feature_name()) != FEATURES:
-            raise BundleError(
-                f"The ranker was trained on {booster.num_feature()} features that are not this version's {len(FEATURES)}. "
-                "Re-materialise `ranker`."
-            )
-        return booster
+        return lightgbm.Booster(model_str=self.text)
 
     @cached_property
     def _forest(self) -> Forest:
@@ -57,14 +52,18 @@ class Ranker:
         """On one thread: LightGBM's default pool costs 900 us a call."""
         return np.asarray(self._booster.predict(features, num_threads=1), np.float64)
 
-    def verify(self) -> None:
-        """Compare the kernel with LightGBM on rows that lie on the trees' thresholds, just above them, and nowhere.
+    def golden(self) -> Floats:
+        """Rows and, in the last column, LightGBM's scores of them `[GOLDEN_ROWS, len(FEATURES) + 1]`."""
+        rows = self._forest.golden_rows(GOLDEN_ROWS)
+        return np.column_stack([rows, self._by_lightgbm(rows)]).astype(np.float32)
+
+    def verify(self, golden: Floats) -> None:
+        """Compare the scores of this machine with LightGBM's.
 
         Raises:
             BundleError: they differ.
         """
-        rows = self._forest.golden_rows(GOLDEN_ROWS)
-        difference = np.abs(self.scores(rows) - self._by_lightgbm(rows).astype(np.float32)).max()
+        difference = np.abs(self.scores(golden[:, :-1]) - golden[:, -1]).max()
         if not difference <= MAX_DIFFERENCE:
             raise BundleError(
                 f"The ranker's kernel must give LightGBM's scores to {MAX_DIFFERENCE}. Received: a difference of {difference}. "
@@ -84,11 +83,25 @@ class Ranker:
         path.write_text(self.text)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, golden: Path | None = None) -> Self:
+        """The ranker in a file, once its scores are LightGBM's.
+
+        Args:
+            golden: holds `golden()` of where it was written. LightGBM, whose import takes longer than all else of a start, is then
+                needed for contributions alone; without it, it is asked now.
+        """
         ranker = cls(path.read_text())
-        _ = ranker._booster
-        ranker.verify()
+        ranker._require_features()
+        ranker.verify(np.load(golden) if golden and golden.exists() else ranker.golden())
         return ranker
+
+    def _require_features(self) -> None:
+        names = self.text.partition("\nfeature_names=")[2].partition("\n")[0].split()
+        if tuple(names) != FEATURES:
+            raise BundleError(
+                f"The ranker was trained on {len(names)} features that are not this version's {len(FEATURES)}. "
+                "Re-materialise `ranker`."
+            )
 
 
 def blended(candidates: Candidates) -> Floats:

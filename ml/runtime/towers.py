@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,9 +42,14 @@ class HeadPredictions:
 class OnnxTowers:
     """Both towers and, where the model was trained to rate, the rating head."""
 
+    folder: Path
     query_tower: ort.InferenceSession
-    candidate_tower: ort.InferenceSession
     rating_head: ort.InferenceSession | None
+
+    @cached_property
+    def candidate_tower(self) -> ort.InferenceSession:
+        """Opened by who computes items' vectors. The service has them already: it saves twice the tower's size of memory."""
+        return _session(self.folder / CANDIDATE_TOWER)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -53,9 +59,10 @@ class OnnxTowers:
             BundleError: a tower is absent.
         """
         rating_head = folder / RATING_HEAD
+        _require(folder / CANDIDATE_TOWER)
         return cls(
+            folder=folder,
             query_tower=_session(folder / QUERY_TOWER),
-            candidate_tower=_session(folder / CANDIDATE_TOWER),
             rating_head=_session(rating_head) if rating_head.exists() else None,
         )
 
@@ -82,9 +89,13 @@ class OnnxTowers:
         return HeadPredictions(*_run(self.rating_head, names, {"query": query[None, :], "candidates": candidates}))
 
 
-def _session(path: Path) -> ort.InferenceSession:
+def _require(path: Path) -> None:
     if not path.exists():
         raise BundleError(f"Expected {path.name} in {path.parent}. Received: no such file. Export the retriever again.")
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    _require(path)
     options = ort.SessionOptions()
     # One request, one core: a thread pool costs more to wake than these graphs take, and spinning steals from other requests.
     options.intra_op_num_threads = 1
