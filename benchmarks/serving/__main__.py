@@ -14,9 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.serving.environment import service_python
 from benchmarks.serving.load import Answers, offered, poisson
 from benchmarks.serving.process import Server, serving
 from benchmarks.serving.shop import ServedShop
@@ -24,10 +27,12 @@ from benchmarks.serving.shop import ServedShop
 ROOT = Path(__file__).parents[2]
 SERVER_CORE, LOAD_CORE = 0, 1
 SMALL, LARGE = 200_000, 1_000_000
+KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}  # TFRS imports with no other
 LIMIT, SLOWEST_MS = 12, 50.0
 USERS, SECONDS = 2_000, 4.0
 LOW_RATE = 8.0
 """Requests a second that even a busy machine answers one by one."""
+MODERATE_RATE, TURNS = 25.0, 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Design:
     name: str
     arguments: tuple[str, ...]
     path: str
+    python: str = sys.executable
 
     @contextmanager
     def answering(self, shop: ServedShop) -> Iterator[tuple[Server, list[bytes]]]:
@@ -47,9 +53,11 @@ class Design:
             "AISLE_RATE_BURST": "1000000",
             "AISLE_LOG_LEVEL": "error",
             "PLAIN_SAVED_MODEL": str(shop.folder / "plain" / "saved_model"),
-            "TF_USE_LEGACY_KERAS": "1",
+            **KERAS_2,
         }
-        with serving(list(self.arguments), core=SERVER_CORE, probe="/readyz", environment=environment) as server:
+        with serving(
+            list(self.arguments), core=SERVER_CORE, probe="/readyz", environment=environment, python=self.python
+        ) as server:
             requests = [self._request(user_id, shop) for user_id in shop.user_ids(USERS, seed=1)]
             offered(server.port, requests, poisson(LOW_RATE, 4, seed=0))  # warm
             yield server, requests
@@ -146,11 +154,15 @@ def compare(folder: Path) -> None:
 def start(folder: Path) -> None:
     """Process start to the first 200 of `/readyz`, modules imported, memory; the best of three, since others use the machine too."""
     shop = made(folder, SMALL, plain=True)
+    deployed = replace(AISLE, name="Aisle, requirements/serve.txt alone", python=service_python(folder))
     rows = []
-    for design, module in ((PLAIN, "benchmarks.serving.plain"), (AISLE, "serving.app")):
+    for design, module in ((PLAIN, "benchmarks.serving.plain"), (AISLE, "serving.app"), (deployed, "serving.app")):
         best = min((_started(design, shop) for _ in range(3)), key=lambda figures: figures[0])
         count = f"import sys, {module}; print(len(sys.modules))"
-        modules = int(subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True).stdout)
+        told = subprocess.run(
+            [design.python, "-c", count], env=os.environ | KERAS_2, stdout=subprocess.PIPE, check=True
+        )
+        modules = int(told.stdout)
         rows.append([design.name, *best, modules])
     table(["start at 200 k items", "ready, s", "CPU s", "resident MB", "of it no file's, MB", "modules"], rows)
 
@@ -191,22 +203,42 @@ def peak_of(server: Server, requests: list[bytes]) -> Answers:
 
 
 def sizes(folder: Path) -> None:
-    """A list over HTTP at one million items beside 200 thousand."""
-    rows, ranker = [], None
-    for size in (SMALL, LARGE):
-        shop = ServedShop(size, folder / str(size))
-        ranker = shop.make(ranker=ranker)
-        with AISLE.answering(shop) as (server, requests):
-            before = server.cpu_seconds
-            answers = offered(server.port, requests, poisson(LOW_RATE, 3 * SECONDS, seed=1))
-            cpu_ms = (server.cpu_seconds - before) / len(answers.status) * 1e3
-            rows.append(
-                [f"{size:,} items", *answers.quantiles_ms(0.5, 0.99), cpu_ms, server.rss_mb, server.ready_after_s]
-            )
+    """A list over HTTP at one million items beside 200 thousand: both servers are asked in turns, so that what else the machine does is shared."""
+    small = ServedShop(SMALL, folder / str(SMALL))
+    large = ServedShop(LARGE, folder / str(LARGE))
+    large.make(ranker=small.make())
+    with AISLE.answering(small) as one, AISLE.answering(large) as other:
+        figures = [_Size(SMALL, *one), _Size(LARGE, *other)]
+        for turn in range(TURNS):
+            for size in figures:
+                size.ask(seed=turn)
+        rows = [size.row() for size in figures]
     rows.append(["ratio", *(large / small for small, large in zip(rows[0][1:], rows[1][1:], strict=True))])
     table(["Aisle", "p50 ms", "p99 ms", "CPU ms", "resident MB", "ready, s"], rows)
     growth = (rows[1][4] - rows[0][4]) / (LARGE - SMALL) * 1e6
     print(f"resident MB for each million items more: {growth:.0f}")
+
+
+@dataclass
+class _Size:
+    """What one server of `sizes` was asked and answered."""
+
+    items: int
+    server: Server
+    requests: list[bytes]
+    seconds: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+
+    def ask(self, *, seed: int) -> None:
+        before = self.server.cpu_seconds
+        answers = offered(self.server.port, self.requests, poisson(MODERATE_RATE, SECONDS, seed=seed))
+        self.cpu_s += self.server.cpu_seconds - before
+        self.seconds += answers.seconds[answers.ok].tolist()
+
+    def row(self) -> list[object]:
+        p50, p99 = (np.quantile(self.seconds, [0.5, 0.99]) * 1e3).tolist()
+        cpu_ms = self.cpu_s / len(self.seconds) * 1e3
+        return [f"{self.items:,} items", p50, p99, cpu_ms, self.server.rss_mb, self.server.ready_after_s]
 
 
 def made(folder: Path, size: int, *, plain: bool = False) -> ServedShop:
@@ -225,7 +257,7 @@ def table(head: list[str], rows: list[list[object]]) -> None:
 
 
 def ten_million(folder: Path) -> None:
-    """An index over ten million vectors, built in parts and searched from this process; memory and seconds of each step."""
+    """An index over ten million vectors, built in parts and searched in a process of its own; memory and seconds of each."""
     from benchmarks.serving.ten_million import main as build_and_search
 
     build_and_search(folder / "ten-million")

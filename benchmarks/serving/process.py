@@ -47,7 +47,12 @@ class Server:
 
 @contextmanager
 def serving(
-    arguments: list[str], *, core: int, probe: str, environment: Mapping[str, str] | None = None
+    arguments: list[str],
+    *,
+    core: int,
+    probe: str,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """`python <arguments>` listening on the port the environment's PORT and AISLE_SERVICE_PORT name, on one core alone."""
     port = _free_port()
@@ -56,7 +61,7 @@ def serving(
     told = {**inherited, **(environment or {}), "PORT": str(port), "AISLE_SERVICE_PORT": str(port)}
     begun = time.perf_counter()
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), sys.executable, *arguments],
+        ["taskset", "-c", str(core), python, *arguments],
         env=told,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -95,7 +95,7 @@ def open_bundle(
         rest()
         return load(*arguments)
 
-    vectors = part(np.load, folder / Names.VECTORS)
+    vectors = part(_mapped, folder / Names.VECTORS)
     return Bundle(
         version=manifest.version,
         items=part(ItemTable.load, folder / Names.ITEMS),
@@ -109,6 +109,11 @@ def open_bundle(
         settings=part(RequestSettings.load, folder / Names.SETTINGS),
         manifest=manifest,
     )
+
+
+def _mapped(path: Path) -> Floats:
+    """An array that stays in its file: the processes of one machine share its memory, and opening it copies nothing."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # a plain array: slices of a memmap cost more
 
 
 def verified(folder: Path, *, entry_of: Callable[[Path], FileEntry] = file_entry) -> Manifest:

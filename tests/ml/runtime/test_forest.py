@@ -1,5 +1,6 @@
 """The ranker's kernel gives LightGBM's own scores, to the last bit."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -12,8 +13,12 @@ from hypothesis.extra.numpy import arrays
 
 from ml.contract.errors import BundleError, ContractError
 from ml.runtime import kernel, rank
+from ml.runtime.bundle import open_bundle
 from ml.runtime.forest import Forest
 from ml.runtime.rank import Ranker
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest
+from tests import world
 from tools import build_kernel
 
 NUM_FEATURES = 6
@@ -164,6 +169,29 @@ def test_a_kernel_that_says_something_else_is_refused(written_bundle, monkeypatc
     monkeypatch.setattr(rank, "score_forest", lambda: a_little_off)
     with pytest.raises(BundleError, match=r"must give LightGBM's scores to 1e-06\. Received: a difference of 0\.0001"):
         Ranker.load(written_bundle.path / "ranker.txt")
+
+
+def test_a_bundle_that_holds_lightgbms_scores_answers_without_lightgbm(written_bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    opened = open_bundle(written_bundle.path)
+    answer = recommend(opened, HomeRequest(user_id=world.user_id(0), limit=5), now=world.CUT)
+    assert len(answer.items) == 5
+    assert "ranker" not in answer.degraded
+    with pytest.raises(ImportError):
+        Ranker.load(written_bundle.path / "ranker.txt")
+
+
+def test_a_kernel_that_differs_from_the_scores_in_the_bundle_is_refused(written_bundle, tmp_path):
+    golden = np.load(written_bundle.path / "ranker_golden.npy")
+    golden[-1, -1] += 2**-8
+    np.save(tmp_path / "golden.npy", golden)
+    with pytest.raises(BundleError, match=r"must give LightGBM's scores to 1e-06\. Received: a difference of 0\.00"):
+        Ranker.load(written_bundle.path / "ranker.txt", golden=tmp_path / "golden.npy")
+
+
+def test_a_bundle_of_before_its_scores_were_kept_asks_lightgbm(written_bundle, tmp_path):
+    ranker = Ranker.load(written_bundle.path / "ranker.txt", golden=tmp_path / "none.npy")
+    np.testing.assert_array_equal(ranker.golden(), np.load(written_bundle.path / "ranker_golden.npy"))
 
 
 def test_a_build_of_another_source_is_not_loaded(tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 from ml.contract.events import EventType
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.enrich import FEATURES
-from ml.runtime.places import Spread, behind
+from ml.runtime.places import Spread, _popular, behind
+from ml.runtime.popular import Popularity
 from ml.runtime.recommend import Scored, recommend
 from ml.runtime.requests import HomeRequest, ProductRequest
 from ml.runtime.rules import Rules, boosts
@@ -185,3 +186,30 @@ def test_what_is_sold_in_one_region_is_shown_there_and_where_nobody_said(bundle)
     for region, is_shown in (("AT", True), ("DE", False), (None, True)):
         answer = recommend(shop, HomeRequest(limit=39, region=region), now=NOW)
         assert (world.item_id(3) in [item.item_id for item in answer.items]) is is_shown
+
+
+def test_what_a_region_sells_is_worked_out_once(bundle):
+    items = with_columns(bundle.items, region=["AT" if n == 3 else None for n in range(world.NUM_ITEMS)])
+    assert items.available_in("AT") is items.available_in("AT")
+    assert items.available_in("AT")[3]
+    assert not items.available_in("DE")[3]
+    # A region nobody sells in is a caller's word: whatever they say, one mask is kept for all of them.
+    assert items.available_in("DE") is items.available_in("nowhere")
+
+
+@EFFORT
+@given(
+    recent=arrays.arrays(np.float32, world.NUM_ITEMS, elements=st.sampled_from([0, 0.25, 0.5, 0.9, 1, 1.05, 3])),
+    allowed=arrays.arrays(np.bool_, world.NUM_ITEMS),
+    first=st.integers(1, world.NUM_ITEMS),
+)
+def test_popular_items_with_boosts_are_those_of_a_look_at_the_whole_catalogue(bundle, recent, allowed, first):
+    rng, at = np.random.default_rng(0), int(NOW.timestamp())
+    born = [NOW - timedelta(days=float(days)) for days in rng.integers(0, 60, world.NUM_ITEMS)]
+    shop = ruled(bundle, columns={"created_at": [each.replace(tzinfo=None) for each in born]}, freshness_boost=0.5)
+    popularity = Popularity(recent, np.zeros_like(recent), np.zeros_like(recent))
+    shop = replace(shop, sources=replace(shop.sources, popularity=popularity))
+    rows = popularity.order[allowed[popularity.order]]
+    scores = recent[rows] * boosts(shop.items, shop.settings.rules, rows, at=at)
+    expected = rows[np.argsort(-scores, kind="stable")][:first]
+    assert _popular(shop, allowed, first=first, at=at).tolist() == expected.tolist()

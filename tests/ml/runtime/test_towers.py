@@ -57,6 +57,13 @@ def test_any_number_of_items_becomes_as_many_vectors(towers, encoder, data):
     assert first == pytest.approx(whole[:1], abs=1e-6)
 
 
+def test_the_candidate_tower_is_opened_by_who_asks_it(folder, encoder, data):
+    towers = OnnxTowers.open(folder)
+    assert "candidate_tower" not in vars(towers)
+    towers.candidates(encoder.candidates(data.items.slice(0, 1)))
+    assert "candidate_tower" in vars(towers)
+
+
 def test_without_a_rating_head_every_prediction_is_unknown(towers):
     rated = towers.rate(np.ones(world.DIMENSION, np.float32), np.ones((3, world.DIMENSION), np.float32))
 
