@@ -194,9 +194,9 @@ def overload(folder: Path) -> None:
 
 
 def peak_of(server: Server, requests: list[bytes]) -> Answers:
-    """Of rates that rise until four in ten are refused: the one with the most lists a second."""
+    """Of rates that rise until four in ten are refused, twice: the one with the most lists a second."""
     rate, tried = LOW_RATE, [offered(server.port, requests, poisson(LOW_RATE, SECONDS, seed=3))]
-    while tried[-1].ok.mean() > 0.6:
+    while max(answers.ok.mean() for answers in tried[-2:]) > 0.6:
         rate *= 1.4
         tried.append(offered(server.port, requests, poisson(rate, SECONDS, seed=3)))
     return max(tried, key=lambda answers: answers.lists_per_second)
