@@ -1,14 +1,15 @@
 """Features of each candidate for one request: the same code for the ranker's training and for an answer."""
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
 from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.features.transforms import cyclical_time
-from ml.runtime.candidates import SOURCES, WEIGHT_OF_CODE, Candidates, decayed_weights
+from ml.runtime.candidates import SOURCES, Candidates, decayed_weights
 from ml.runtime.items import ItemTable
 from ml.runtime.order import falling
 from ml.runtime.towers import HeadPredictions
@@ -94,66 +95,80 @@ def features_of(
     return features
 
 
+@dataclass(frozen=True)
+class _Grouped:
+    """A history's events grouped by item: `groups[i]` is event i's position in `rows`."""
+
+    rows: Rows
+    groups: Seconds
+
+    def sums(self, weights: Floats) -> Floats:
+        return np.bincount(self.groups, weights, len(self.rows)).astype(np.float32)
+
+
 def own_features(history: History, rows: Rows, *, at: int) -> Floats:
     """What the user did with each of `rows` before. `[len(rows), len(OWN)]`"""
     never = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, *[np.nan] * 5], np.float32)
     if not len(history):
         return np.tile(never, (len(rows), 1))
-    by_item = history.taken(np.argsort(history.item_rows, kind="stable"))
-    first = np.empty(len(by_item), np.bool_)
-    first[0] = True
-    np.not_equal(by_item.item_rows[1:], by_item.item_rows[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
-    unique = by_item.item_rows[starts]
-    table = np.vstack([_own_table(by_item, starts, at=at), never])
+    unique, inverse = np.unique(history.item_rows, return_inverse=True)
+    by_item = _Grouped(unique, inverse)
+    table = np.vstack([_own_table(history, by_item, at=at), never])
     positions = np.minimum(np.searchsorted(unique, rows), len(unique) - 1)
     return table[np.where(unique[positions] == rows, positions, len(unique))]
 
 
-def _own_table(by_item: History, starts: Seconds, *, at: int) -> Floats:
-    """`[num_items, len(OWN)]` of events in the order of their items; item i's begin at `starts[i]`. A few calls for all columns: each one takes
-    longer to begin than to go through a history."""
-    seconds = at - by_item.occurred_at
-    ages, bought = np.maximum(seconds, 0), by_item.event_codes == EventType.PURCHASE.code
-    decays = np.exp(-ages / _OWN_DECAY_SECONDS).astype(np.float32)
-    counted = by_item.event_codes == _OWN_COUNTED
-    added = np.concatenate(
-        [counted, np.where(bought, by_item.quantity, 0)[None, :], WEIGHT_OF_CODE[by_item.event_codes] * decays]
-    )
-    purchases, views, cart_adds, returns, quantity, *weights = np.add.reduceat(added, starts, axis=1, dtype=np.float64)
-    days = (seconds / SECONDS_PER_DAY).astype(np.float32)
-    last, last_bought = np.minimum.reduceat(np.stack([days, np.where(bought, days, np.inf)]), starts, axis=1)
-    first, first_bought = np.maximum.reduceat(np.stack([days, np.where(bought, days, -np.inf)]), starts, axis=1)
-    purchase_days = _distinct_days(by_item, starts, bought)
+def _own_table(history: History, by_item: _Grouped, *, at: int) -> Floats:
+    def counted(event_type: EventType) -> Floats:
+        return by_item.sums((history.event_codes == event_type.code).astype(np.float32))
+
+    bought = history.event_codes == EventType.PURCHASE.code
+    days = ((at - history.occurred_at) / SECONDS_PER_DAY).astype(np.float32)
+    last, first = _newest(days, by_item), _oldest(days, by_item)
+    last_bought = _newest(np.where(bought, days, np.inf).astype(np.float32), by_item)
+    first_bought = _oldest(np.where(bought, days, -np.inf).astype(np.float32), by_item)
+    purchase_days = _distinct_days(history, by_item, bought)
     with np.errstate(invalid="ignore", divide="ignore"):
         interval = (first_bought - last_bought) / (purchase_days - 1)
-    interval = np.where(purchase_days > 1, interval, np.float32(np.nan))
-    last_bought = np.where(np.isfinite(last_bought), last_bought, np.float32(np.nan))
-    due = last_bought / np.maximum(interval, 0.5)
-    measured = (last, first, last_bought, interval, due)
-    columns = (purchases, purchase_days, quantity, views, cart_adds, returns, *weights, *measured)
-    return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
+    interval = np.where(purchase_days > 1, interval, np.nan)
+    last_bought = np.where(np.isfinite(last_bought), last_bought, np.nan)
+    weights = [by_item.sums(decayed_weights(history, at=at, decay_days=span)) for span in (7.0, 30.0, 180.0)]
+    return np.stack(
+        [
+            counted(EventType.PURCHASE),
+            purchase_days,
+            by_item.sums(np.where(bought, history.quantity, 0)),
+            counted(EventType.VIEW),
+            counted(EventType.CART_ADD),
+            counted(EventType.RETURN),
+            *weights,
+            last,
+            first,
+            last_bought,
+            interval,
+            last_bought / np.maximum(interval, 0.5),
+        ],
+        axis=1,
+    ).astype(np.float32)
 
 
-_OWN_COUNTED = np.array(
-    [[kind.code] for kind in (EventType.PURCHASE, EventType.VIEW, EventType.CART_ADD, EventType.RETURN)], np.int8
-)
-_OWN_DECAY_SECONDS = np.array([[7.0], [30.0], [180.0]]) * SECONDS_PER_DAY
+def _newest(days: Floats, by_item: _Grouped) -> Floats:
+    least = np.full(len(by_item.rows), np.inf, np.float32)
+    np.minimum.at(least, by_item.groups, days)
+    return least
 
 
-def _distinct_days(by_item: History, starts: Seconds, bought: NDArray[np.bool_]) -> Floats:
+def _oldest(days: Floats, by_item: _Grouped) -> Floats:
+    most = np.full(len(by_item.rows), -np.inf, np.float32)
+    np.maximum.at(most, by_item.groups, days)
+    return most
+
+
+def _distinct_days(history: History, by_item: _Grouped, bought: np.ndarray) -> Floats:
     """On how many days each item was bought: two lines of one order are one occasion."""
-    day = np.where(bought, by_item.occurred_at // SECONDS_PER_DAY, -1)
-    # Events of one item stand in the order of time, so a day is new where it is above all bought before it.
-    places = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(day)))
-    highest = np.maximum.accumulate(places * _DAYS_APART + day)
-    is_new = bought.copy()
-    is_new[1:] &= highest[1:] > np.maximum(highest[:-1], places[1:] * _DAYS_APART - 1)
-    return np.add.reduceat(is_new, starts, dtype=np.float32)
-
-
-_DAYS_APART = 1_000_000
-"""More days than any history has: keeps one item's apart from the next one's."""
+    day = history.occurred_at[bought] // SECONDS_PER_DAY
+    keys = np.unique(by_item.groups[bought].astype(np.int64) * 100_000 + day)
+    return np.bincount(keys // 100_000, minlength=len(by_item.rows)).astype(np.float32)
 
 
 def _affinities(history: History, rows: Rows, items: ItemTable, *, at: int) -> Floats:
