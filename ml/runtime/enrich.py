@@ -179,10 +179,8 @@ def _affinities(history: History, rows: Rows, items: ItemTable, *, at: int) -> F
 
 
 def _share_of_group(groups: Rows, weights: Floats, asked: Rows) -> Floats:
-    sums = np.bincount(
-        groups + 1, weights, int(asked.max(initial=0)) + 2
-    )  # the first place is for items without a group
-    sums[0] = 0.0
+    sums = np.bincount(groups + 1, weights, int(asked.max(initial=0)) + 2)
+    sums[0] = 0.0  # the place of items without a group
     total = sums.sum()
     return (sums[asked + 1] / (total if total > 0 else 1.0)).astype(np.float32)
 
