@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ml.runtime.deadline import Deadline
 
 HEADER = "X-Deadline-Ms"
+LONGEST_MS = 60_000
 
 
 class Arrivals:
@@ -26,18 +27,17 @@ class Arrivals:
 async def deadline(
     request: Request,
     x_deadline_ms: Annotated[
-        int | None,
+        int,
         Header(
             ge=1,
-            le=60_000,
+            le=LONGEST_MS,
             description="Milliseconds this list has; the service's own deadline when that is shorter, or when left out.",
             examples=[50],
         ),
-    ] = None,
+    ] = LONGEST_MS,
 ) -> Deadline:
     own: float = request.app.state.settings.deadline_ms
-    milliseconds = own if x_deadline_ms is None else min(own, x_deadline_ms)
-    return Deadline(milliseconds / 1000, clock=monotonic, began_at=request.state.arrived_at)
+    return Deadline(min(own, x_deadline_ms) / 1000, clock=monotonic, began_at=request.state.arrived_at)
 
 
 DeadlineOf = Annotated[Deadline, Depends(deadline)]

@@ -75,7 +75,7 @@ class CatalogueItem(_Said):
 class FoundItems(_Said):
     """Items of the release that answers, the most popular first."""
 
-    items: tuple[CatalogueItem, ...]
+    items: tuple[CatalogueItem, ...] = Field(description="Those the search fits, no more than asked for.")
 
 
 class PastEvent(_Said):
@@ -130,7 +130,7 @@ class KeptRelease(_Said):
 class KeptReleases(_Said):
     """Every release this machine holds, the newest data first."""
 
-    releases: tuple[KeptRelease, ...]
+    releases: tuple[KeptRelease, ...] = Field(description="The newest data first.")
 
 
 def _recent(visitor: RecentVisitor, bundle: Bundle) -> Visitor:

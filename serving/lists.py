@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from random import getrandbits
+from secrets import randbits
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends
@@ -57,7 +57,7 @@ class ListMaker:
             request,
             state=visit.state,
             now=caller.asked_at,
-            seed=getrandbits(63),
+            seed=randbits(63),
             over=watch.over,
             shedding=self.deadline,
         )

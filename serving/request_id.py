@@ -1,8 +1,8 @@
 """Every request has an id: the caller's own if it is a sane one, else ours. It is in every answer and every log line."""
 
 import re
+import secrets
 from contextvars import ContextVar
-from random import getrandbits
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +31,8 @@ class RequestIds:
             return
         offered = Headers(scope=scope).get(HEADER, "")
         # Whatever a caller sends ends up in logs: only what cannot forge a line there is kept.
-        request_id = offered if _SANE.fullmatch(offered) else f"{getrandbits(64):016x}"
+        # The system's own chance: `random` repeats itself wherever it is seeded or a process is forked, and two lists would be one.
+        request_id = offered if _SANE.fullmatch(offered) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
         _CURRENT.set(request_id)  # never taken back: each request has a task, and so a context, of its own
 

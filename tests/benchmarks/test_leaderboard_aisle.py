@@ -53,12 +53,13 @@ def test_an_order_is_kept_where_there_is_one():
 @pytest.mark.tf
 def test_aisle_leaves_three_rows_of_whole_lists_that_beat_chance():
     recipe = Recipe(
+        name="small",
         retriever=RetrieverSettings(epochs=12, batch_size=128, embedding_dim=16, tower_layers=(32,)),
         ranker=RankerSettings(max_trees=10, min_rows_in_leaf=20),
     )
     asked = contest(1)
     found = aisle.lists(asked.without_answers(), recipe)
-    assert set(found) == {aisle.TOWERS, aisle.BLENDED, aisle.RANKED}
+    assert set(found) == {f"{stage} (small)" for stage in (aisle.TOWERS, aisle.BLENDED, aisle.RANKED)}
     theirs = asked.touched[:USERS].toarray() > 0
     for name, lists in found.items():
         assert lists.shape == (USERS, DEPTH)

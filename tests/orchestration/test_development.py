@@ -50,6 +50,7 @@ def test_whoever_says_where_releases_are_is_heard(tmp_path: Path, monkeypatch: p
         platform=Platform.GCP,
         gcp_project="shop",
         gcp_bucket="shop-state",
+        mlflow_tracking_uri="https://mlflow.example",
         pseudonym_key="a-secret-of-our-own",  # type: ignore[arg-type]
     )
     service = next(program for program in programs(settings, Ports()) if program.name == "service")

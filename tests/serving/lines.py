@@ -35,7 +35,7 @@ class Line:
         self._delay, self._is_broken = 0.0, False
 
     def close(self) -> None:
-        self._listening.close()
+        self._loop.call_soon_threadsafe(self._listening.close)
         self._run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

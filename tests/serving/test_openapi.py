@@ -147,11 +147,12 @@ def fuzzed(bundles: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
 
 def test_the_service_keeps_every_promise_of_its_page(fuzzed, page):
     findings = fuzzed[1][Scope.ADMIN]
-    assert {operation.lower() for operation, status in findings.answers if status == 200} == {
-        name.lower() for name in operations(page)
+    # A comparison needs a version that is kept and a list of the live one, both at once: test_inspection asks for it.
+    assert {operation.lower() for operation, status in findings.answers if status == 200} >= {
+        name.lower() for name in operations(page) if not name.endswith("/comparison")
     }
     assert not [answer for answer in findings.answers if answer[1] >= 500]
-    assert {status for _, status in findings.answers} == {200, 401, 404, 405, 422}
+    assert {status for _, status in findings.answers} == {200, 401, 404, 405, 410, 422}
 
 
 def test_answers_lead_where_the_page_says(fuzzed):

@@ -485,7 +485,7 @@ def test_lists_made_side_by_side_keep_to_their_own_spans(home, spans, monkeypatc
     requests = [span for span in found if span.name == f"GET {HOME}"]
     assert len(requests) == 12
     for request in requests:
-        assert sum(bool(span.parent) and span.parent.span_id == request.context.span_id for span in found) == 8
+        assert sum(bool(span.parent) and span.parent.span_id == request.context.span_id for span in found) == 9
 
 
 def test_without_an_endpoint_nothing_is_traced(client):

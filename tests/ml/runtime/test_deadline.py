@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from ml.evaluation.parity import parity
+from ml.evaluation.parity import LoggedList, parity
 from ml.runtime.answer import Inputs
 from ml.runtime.candidates import SOURCES, CandidateSettings
 from ml.runtime.deadline import Deadline
@@ -108,7 +108,7 @@ def test_what_was_left_out_is_left_out_again_when_the_list_is_made_again(shop, r
     trace = RequestTrace.from_json(RequestTrace.of(answer, shop).to_json())
     assert replayed(shop, trace) == answer
     assert [why.item_id for why in explain_shown(shop, trace)] == [item.item_id for item in answer.items]
-    assert parity({shop.version: shop}.get, [trace]).holds
+    assert parity({shop.version: shop}.get, [_logged(trace)]).holds
 
 
 def test_an_explanation_of_an_unranked_list_speaks_of_no_ranker(shop):
@@ -121,7 +121,7 @@ def test_an_explanation_of_an_unranked_list_speaks_of_no_ranker(shop):
 def test_a_trace_that_forgot_what_was_left_out_is_found_out(shop):
     answer = recommend(shop, OF_A_USER[0], now=NOW, shedding=hurried(0.2, 0.85))
     forgetful = RequestTrace.of(answer, shop).model_copy(update={"degraded": ()})
-    assert parity({shop.version: shop}.get, [forgetful]).num_different == 1
+    assert parity({shop.version: shop}.get, [_logged(forgetful)]).num_different == 1
 
 
 def test_what_is_left_of_a_deadline_is_never_below_nothing():
@@ -132,3 +132,7 @@ def test_what_is_left_of_a_deadline_is_never_below_nothing():
     assert deadline.left() == pytest.approx(0.025)
     now[0] = 99.0
     assert deadline.left() == 0.0
+
+
+def _logged(trace):
+    return LoggedList("r", trace.bundle_version, trace.to_json())
