@@ -2,16 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Request
 
-from ml.runtime.requests import MAX_LIMIT
 from serving.feedback import FeedbackLog
 from serving.live_bundle import LiveBundle, LiveRelease
 from serving.telemetry import Telemetry
 from serving.visits import Visits
 
 ItemId = Annotated[str, Path(min_length=1, max_length=256, description="The shop's own id.", examples=["85123A"])]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])]
 
 # These are coroutines though they wait for nothing: FastAPI sends plain functions to a thread each, which costs more than they do.
 

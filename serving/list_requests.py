@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from ml.runtime.requests import MAX_LIMIT, MAX_NAMED
+from serving.caller import SessionId, UserId
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -51,18 +52,25 @@ class Wishes:
         }
 
 
-async def wishes(
-    recent_items: Annotated[
-        list[_Id], Query(max_length=_FEW, description=_RECENT, examples=[["85123A", "22423"]])
-    ] = [],  # noqa: B006
-    region: Annotated[str | None, Query(min_length=1, max_length=64, description=_REGION, examples=["AT"])] = None,
-    exclude: Annotated[list[_Id], Query(max_length=_FEW, description=_EXCLUDE, examples=[["22423"]])] = [],  # noqa: B006
-    include: Annotated[list[_Id], Query(max_length=_FEW, description=_INCLUDE, examples=[["84879"]])] = [],  # noqa: B006
-) -> Wishes:
-    return Wishes(tuple(recent_items), region, frozenset(exclude), frozenset(include))
+class ListQuery(BaseModel):
+    """What a page asks by its URL. One model and not a parameter each: FastAPI takes 20 us for every one of those."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: UserId = None
+    session_id: SessionId = None
+    recent_items: tuple[_Id, ...] = Field((), max_length=_FEW, description=_RECENT, examples=[["85123A", "22423"]])
+    region: str | None = Field(None, min_length=1, max_length=64, description=_REGION, examples=["AT"])
+    exclude: tuple[_Id, ...] = Field((), max_length=_FEW, description=_EXCLUDE, examples=[["22423"]])
+    include: tuple[_Id, ...] = Field((), max_length=_FEW, description=_INCLUDE, examples=[["84879"]])
+    limit: int = Field(12, ge=1, le=MAX_LIMIT, description="How many items.", examples=[12])
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.recent_items, self.region, frozenset(self.exclude), frozenset(self.include))
 
 
-Wished = Annotated[Wishes, Depends(wishes)]
+Asked = Annotated[ListQuery, Query()]
 
 
 class _Body(BaseModel):

@@ -174,20 +174,15 @@ def _distinct_days(history: History, by_item: _Grouped, bought: np.ndarray) -> F
 def _affinities(history: History, rows: Rows, items: ItemTable, *, at: int) -> Floats:
     """Share of the user's decayed interest that lies in each candidate's category, sub-category and brand."""
     weights = np.maximum(decayed_weights(history, at=at, decay_days=30.0), 0)
-    columns = [
-        _share_of_group(codes[history.item_rows], weights, codes[rows])
-        for codes in (items.categories, items.sub_categories, items.brands)
-    ]
-    return np.stack(columns, axis=1)
+    kinds = zip(items.kinds[history.item_rows].T, items.kinds[rows].T, strict=True)
+    return np.stack([_share_of_group(seen, weights, asked) for seen, asked in kinds], axis=1)
 
 
 def _share_of_group(groups: Rows, weights: Floats, asked: Rows) -> Floats:
-    known = groups >= 0
-    if not known.any():
-        return np.zeros(len(asked), np.float32)
-    sums = np.bincount(groups[known], weights[known], max(int(groups.max()), int(asked.max(initial=0))) + 1)
+    sums = np.bincount(groups + 1, weights, int(asked.max(initial=0)) + 2)
+    sums[0] = 0.0  # the place of items without a group
     total = sums.sum()
-    return np.where(asked >= 0, sums[asked] / total if total > 0 else 0.0, 0.0).astype(np.float32)
+    return (sums[asked + 1] / (total if total > 0 else 1.0)).astype(np.float32)
 
 
 def _history_summary(history: History, *, at: int) -> Floats:
@@ -207,5 +202,5 @@ def _ranks(scores: Floats) -> Floats:
     """1 / (rank of the candidate in each source), 0 where the source gives it nothing. `[n, s]`"""
     order = falling(np.ascontiguousarray(scores.T))
     reciprocal = np.empty(order.shape, np.float32)
-    np.put_along_axis(reciprocal, order, 1.0 / np.arange(1, len(scores) + 1)[None, :], axis=1)
+    reciprocal[np.arange(len(order))[:, None], order] = 1.0 / np.arange(1, len(scores) + 1)
     return np.where(scores > 0, reciprocal.T, np.float32(0))

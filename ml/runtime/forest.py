@@ -2,7 +2,7 @@
 
 QuickScorer (Lucchese et al., SIGIR 2015). A tree's leaves are bits, from left to right. A split that sends a row right rules out the leaves
 of its left branch: one AND with a mask. When all splits have spoken, the first bit left is the leaf the row falls into. Splits are sorted
-by feature and threshold, so that nothing is walked, no branch is mispredicted, and sixteen rows pass each split together.
+by feature and threshold, so that nothing is walked, no branch is mispredicted, and sixteen rows pass each split together. What all rows share (the user, the hour) is looked at once.
 """
 
 from collections.abc import Callable
@@ -83,9 +83,9 @@ class Forest:
                 "Make it with `features_of`."
             )
         # Of this call alone: other threads score at the same time, because ctypes lets go of the interpreter.
-        alive = np.empty((self.tree_words[-1], ROWS), np.uint32)
+        space = np.empty(4 * (ROWS + 1) * int(self.tree_words[-1]) + len(self.columns), np.uint8)
         scores = np.empty(len(features))
-        kernel(features.ctypes.data, *features.shape, *self._arguments, alive.ctypes.data, scores.ctypes.data)
+        kernel(features.ctypes.data, *features.shape, *self._arguments, space.ctypes.data, scores.ctypes.data)
         return scores
 
     def golden_rows(self, num_rows: int, *, seed: int = 0) -> Floats:

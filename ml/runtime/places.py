@@ -17,6 +17,9 @@ TOP = 10
 FIRST_LOOK = 256
 """Popular items a list is filled from before more of them are looked at; `MAX_LIMIT` fits in."""
 
+GROUPS_AT_ONCE = 32
+"""Items whose groups are looked up at once: the first ten are most often found among so many."""
+
 
 def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: int, at: int) -> Rows:
     """The first `reach` places: the ranked items, then popular ones of those `listed`; one that is over a limit stands behind the
@@ -31,7 +34,7 @@ def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: in
         missing = max(FIRST_LOOK, 8 * missing)
         rows = _filled(bundle, ranked, listed, missing=missing, at=at)
         first = spread.first(rows)
-    return behind(first, rows)[:reach]
+    return behind(first, rows[: reach + TOP])[:reach]
 
 
 def behind(first: Rows, rows: Rows) -> Rows:
@@ -100,9 +103,9 @@ class Spread:
         return np.array(taken, np.int32)
 
     def _with_groups(self, rows: Rows) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Each row with its groups. A few at a time: the ten are most often found among the first, and a catalogue is long."""
-        for start in range(0, len(rows), FIRST_LOOK):
-            some = rows[start : start + FIRST_LOOK]
+        """Each row with its groups, a few at a time: a catalogue is long."""
+        for start in range(0, len(rows), GROUPS_AT_ONCE):
+            some = rows[start : start + GROUPS_AT_ONCE]
             yield from zip(
                 some.tolist(), zip(*(groups[some].tolist() for groups in self.groups), strict=True), strict=True
             )

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,17 +135,18 @@ class Workings:
 
     def heard(self, candidate: int) -> dict[str, float]:
         """The sources that proposed a candidate, each with its share of that source's best."""
-        proposed = np.flatnonzero(self.scored.candidates.proposed[candidate]).tolist()
-        return {SOURCES[source]: round(float(self._shares[candidate, source]), 4) for source in proposed}
+        proposed = self.scored.candidates.proposed[candidate].tolist()
+        shares = self.scored.candidates.shares[candidate].tolist()
+        return {
+            source: round(share, 4)
+            for source, share, is_heard in zip(SOURCES, shares, proposed, strict=True)
+            if is_heard
+        }
 
     def reasons(self, item_id: str) -> tuple[str, ...]:
         """The rules that keep an item out of the list; empty for an allowed one."""
         row = self.bundle.items.vocabulary.row(item_id)
         return self.allowed.reasons(row) if row >= 0 else (UNKNOWN,)
-
-    @cached_property
-    def _shares(self) -> Floats:
-        return self.scored.candidates.shares
 
     def _item(self, row: int, position: int, propensity: float) -> RankedItem:
         item_id, candidate = self.bundle.items.vocabulary.id(row), self.candidate(row)

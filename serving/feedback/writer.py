@@ -24,8 +24,8 @@ MAX_WAITING_LISTS = 2_000
 """Each holds on to what its trace will be made of, tens of kilobytes; this is ten seconds of a busy process."""
 LISTS_AT_ONCE = 50
 """In one commit: events never wait for more than these and the making of their traces."""
-LISTS_EVERY_SECONDS = 0.05
-"""A list is in no hurry; collecting them saves the disk a sync for each. Both numbers together: a thousand lists a second at most."""
+LISTS_EVERY_SECONDS = 0.2
+"""A list is in no hurry; collecting them saves the disk a sync for each, a millisecond of CPU. So many as fit in one commit wait no longer."""
 PAUSE_SECONDS = 1.0
 """Between two attempts to write lists while the database refuses."""
 
@@ -114,7 +114,7 @@ class GroupWriter:
                 return
             # A caller may send one request id twice; the first list under it is the one that counts.
             self._lists.setdefault(shown.request_id, shown)
-            if len(self._lists) == 1:
+            if len(self._lists) in (1, LISTS_AT_ONCE):
                 self._changed.notify()
 
     def waiting(self, request_id: str) -> ShownList | None:
@@ -153,7 +153,10 @@ class GroupWriter:
 
     def _seconds_until_lists(self) -> float | None:
         """None when no list waits."""
-        return max(0.0, self._lists_not_before - monotonic()) if self._lists else None
+        if not self._lists:
+            return None
+        saved = LISTS_EVERY_SECONDS if len(self._lists) >= LISTS_AT_ONCE else 0.0
+        return max(0.0, self._lists_not_before - saved - monotonic())
 
     def _commit_events(self, group: list[_Submission]) -> None:
         try:

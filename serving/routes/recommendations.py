@@ -5,9 +5,9 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request, Response
 
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest
-from serving.caller import CalledBy, caller_of
-from serving.dependencies import ItemId, Limit
-from serving.list_requests import Cart, Wished
+from serving.caller import caller_of
+from serving.dependencies import ItemId
+from serving.list_requests import Asked, Cart
 from serving.lists import Lists
 from serving.openapi import FROM_A_LIST, GUARDED, WITH_BODY, responses
 from serving.schemas import RecommendationList
@@ -20,10 +20,11 @@ _LIST_ABOUT_AN_ITEM = _LIST | responses(HTTPStatus.NOT_FOUND, leads_to=FROM_A_LI
 
 
 @router.get("/homepage", summary="A list for one user", response_model=RecommendationList, responses=_LIST)
-async def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit = 12) -> Response:
+async def homepage(lists: Lists, http: Request, asked: Asked) -> Response:
     """Up to `limit` items, best first. A user nobody knows, in a session that did nothing, gets the popular list:
     `context.personalised` is false and every `source` is `popular`."""
-    request = HomeRequest(user_id=caller.known_as, limit=limit, **wished.fields())
+    caller = caller_of(http, asked.user_id, asked.session_id)
+    request = HomeRequest(user_id=caller.known_as, limit=asked.limit, **asked.wishes.fields())
     return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
 
 
@@ -33,9 +34,10 @@ async def homepage(lists: Lists, caller: CalledBy, wished: Wished, limit: Limit 
     response_model=RecommendationList,
     responses=_LIST_ABOUT_AN_ITEM,
 )
-async def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12) -> Response:
+async def product(lists: Lists, http: Request, asked: Asked, item_id: ItemId) -> Response:
     """Up to `limit` items that go with a product, best first, never the product itself."""
-    request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
+    caller = caller_of(http, asked.user_id, asked.session_id)
+    request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=asked.limit, **asked.wishes.fields())
     return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
 
 
@@ -45,12 +47,13 @@ async def product(lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemI
     response_model=RecommendationList,
     responses=_LIST_ABOUT_AN_ITEM,
 )
-async def frequently_bought_together(
-    lists: Lists, caller: CalledBy, wished: Wished, item_id: ItemId, limit: Limit = 12
-) -> Response:
+async def frequently_bought_together(lists: Lists, http: Request, asked: Asked, item_id: ItemId) -> Response:
     """Up to `limit` items: first those bought together with the product, most often first (their scores are above 1), then what
     is like it."""
-    request = BoughtTogetherRequest(item_id=item_id, user_id=caller.known_as, limit=limit, **wished.fields())
+    caller = caller_of(http, asked.user_id, asked.session_id)
+    request = BoughtTogetherRequest(
+        item_id=item_id, user_id=caller.known_as, limit=asked.limit, **asked.wishes.fields()
+    )
     return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
 
 

@@ -70,6 +70,16 @@ def test_scores_are_lightgbms_own_for_trees_of_any_size(score_forest, num_leaves
     np.testing.assert_array_equal(forest(booster).scores(rows, score_forest), by_lightgbm(booster, rows))
 
 
+@pytest.mark.parametrize("num_leaves", [31, 100])
+@pytest.mark.parametrize("shared", [0.3, 0.0, np.nan, np.inf, -np.inf])
+def test_of_features_that_all_rows_share(score_forest, num_leaves, shared):
+    rows = features(100, seed=5)
+    rows[:, [0, 2]] = shared
+    np.testing.assert_array_equal(
+        forest(model(num_leaves)).scores(rows, score_forest), by_lightgbm(model(num_leaves), rows)
+    )
+
+
 @pytest.mark.parametrize("num_rows", [0, 1, 15, 16, 17, 500])
 def test_of_any_number_of_rows(score_forest, num_rows):
     rows = features(500, seed=3)
