@@ -47,7 +47,9 @@ class Breaker:
             self._count(error)
             raise
         if self._breaker.fail_counter:
-            with suppress(self._open_error):  # others' calls failed while this one was on its way: it answered all the same
+            with suppress(
+                self._open_error
+            ):  # others' calls failed while this one was on its way: it answered all the same
                 self._breaker.call(lambda: None)  # in a row is what is counted
         return result
 

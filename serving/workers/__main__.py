@@ -26,7 +26,7 @@ def main() -> None:
     dictConfig(log_config(settings.log_format, settings.log_level))
 
     def ready(live: LiveBundle) -> None:
-        os.write(told.ready_fd, READY if live.is_open else EMPTY)
+        os.write(told.ready_fd, READY if live.is_open and live.refusal is None else EMPTY)
         os.close(told.ready_fd)
 
     run(

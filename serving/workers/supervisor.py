@@ -25,7 +25,7 @@ SECONDS_TO_BE_READY = 300.0
 SECONDS_TO_END = 45.0
 """After its draining: requests under way, the log, and some to spare."""
 READY, EMPTY = b"1", b"0"
-"""What a worker says once it accepts: with a bundle, or with none to answer from yet."""
+"""What a worker says once it accepts: with the release that should be live, or with an older one or none."""
 _LOOK_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 """Between two starts of a worker that dies at once."""
