@@ -3,15 +3,23 @@
 import argparse
 import os
 import socket
+from importlib import import_module
 from logging.config import dictConfig
 from pathlib import Path
+from threading import Thread, get_native_id
+from typing import TYPE_CHECKING
 
-from serving.live_bundle import LiveBundle
-from serving.server import run
+# Here and not at the low priority below: the threads of its linear algebra keep the one they are made with.
+import numpy  # noqa: F401
+
 from serving.settings import ServiceSettings
 from serving.telemetry.logs import log_config
-from serving.workers.peers import Peers
 from serving.workers.supervisor import EMPTY, READY
+
+if TYPE_CHECKING:
+    from serving.live_bundle import LiveBundle
+
+_LOWEST_PRIORITY = 19
 
 
 def main() -> None:
@@ -22,10 +30,14 @@ def main() -> None:
     parser.add_argument("--number", type=int, required=True, help="of this worker; never given twice")
     parser.add_argument("--supervisor", type=int, required=True, help="its process id")
     told = parser.parse_args()
+    _import_in_what_the_others_leave()
+    from serving.server import run
+    from serving.workers.peers import Peers
+
     settings = ServiceSettings()
     dictConfig(log_config(settings.log_format, settings.log_level))
 
-    def ready(live: LiveBundle) -> None:
+    def ready(live: "LiveBundle") -> None:
         os.write(told.ready_fd, READY if live.is_open and live.refusal is None else EMPTY)
         os.close(told.ready_fd)
 
@@ -36,6 +48,19 @@ def main() -> None:
         supervisor=told.supervisor,
         peers=Peers(told.peers, told.number),
     )
+
+
+def _import_in_what_the_others_leave() -> None:
+    """Importing takes seconds of a core, which the workers that answer need. A priority that was lowered cannot be raised again, so it is
+    a thread's that ends."""
+
+    def work() -> None:
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
+        import_module("serving.server")
+
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
 
 
 if __name__ == "__main__":

@@ -108,8 +108,9 @@ class Supervisor:
             "--supervisor", str(os.getpid()),
             "--listen-fd", str(self._listener.fileno()), "--ready-fd", str(ready_here),
         ]  # fmt: skip
-        # A session of its own: Ctrl-C reaches it through the supervisor alone, once.
-        process = subprocess.Popen(command, pass_fds=(self._listener.fileno(), ready_here), start_new_session=True)
+        # A process group of its own: Ctrl-C reaches it through the supervisor alone, once. No session of its own: Linux may share cores out
+        # by session first, and then a worker that begins at a low priority would take as much from the others as any.
+        process = subprocess.Popen(command, pass_fds=(self._listener.fileno(), ready_here), process_group=0)
         os.close(ready_here)
         return _Worker(number, process, ready)
 
