@@ -16,7 +16,7 @@ from ml.runtime.bundle import Bundle, open_bundle
 from ml.runtime.golden import Golden
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest, Request
-from serving.pace import Hashes, Pace
+from serving.pace import Hashes, Pace, in_what_others_leave
 from serving.release_mirror import MirrorState, ReleaseMirror
 
 RETRY_SECONDS = 60.0
@@ -112,12 +112,19 @@ class LiveBundle:
         """How this machine's releases stand to the store they come from; None when they come from nowhere else."""
         return self._mirror.state if self._mirror else None
 
-    def start(self) -> None:
-        """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad."""
+    def start(self, *, gently: bool = False) -> None:
+        """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad.
+
+        Args:
+            gently: others answer on these cores, and they come first.
+        """
         self._stopping.clear()
         if self._mirror is not None:
             self._mirror.start()
-        self.refresh()
+        if gently:
+            in_what_others_leave(self.refresh)
+        else:
+            self.refresh()
         self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)
         self._thread.start()
 

@@ -3,23 +3,22 @@
 import argparse
 import os
 import socket
+from functools import partial
 from importlib import import_module
 from logging.config import dictConfig
 from pathlib import Path
-from threading import Thread, get_native_id
 from typing import TYPE_CHECKING
 
-# Here and not at the low priority below: the threads of its linear algebra keep the one they are made with.
+# Not at the low priority below: the threads of its linear algebra keep the one they are made with.
 import numpy  # noqa: F401
 
+from serving.pace import in_what_others_leave
 from serving.settings import ServiceSettings
 from serving.telemetry.logs import log_config
 from serving.workers.supervisor import EMPTY, READY
 
 if TYPE_CHECKING:
     from serving.live_bundle import LiveBundle
-
-_LOWEST_PRIORITY = 19
 
 
 def main() -> None:
@@ -30,7 +29,8 @@ def main() -> None:
     parser.add_argument("--number", type=int, required=True, help="of this worker; never given twice")
     parser.add_argument("--supervisor", type=int, required=True, help="its process id")
     told = parser.parse_args()
-    _import_in_what_the_others_leave()
+    # Seconds of a core, which the workers that answer need.
+    in_what_others_leave(partial(import_module, "serving.server"))
     from serving.server import run
     from serving.workers.peers import Peers
 
@@ -48,19 +48,6 @@ def main() -> None:
         supervisor=told.supervisor,
         peers=Peers(told.peers, told.number),
     )
-
-
-def _import_in_what_the_others_leave() -> None:
-    """Importing takes seconds of a core, which the workers that answer need. A priority that was lowered cannot be raised again, so it is
-    a thread's that ends."""
-
-    def work() -> None:
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
-        import_module("serving.server")
-
-    thread = Thread(target=work)
-    thread.start()
-    thread.join()
 
 
 if __name__ == "__main__":
