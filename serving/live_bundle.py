@@ -16,7 +16,7 @@ from ml.runtime.bundle import Bundle, open_bundle
 from ml.runtime.golden import Golden
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest, Request
-from serving.pace import Hashes, Pace, in_what_others_leave
+from serving.pace import Hashes, Pace, behind_others
 from serving.release_mirror import MirrorState, ReleaseMirror
 
 RETRY_SECONDS = 60.0
@@ -122,7 +122,7 @@ class LiveBundle:
         if self._mirror is not None:
             self._mirror.start()
         if gently:
-            in_what_others_leave(self.refresh)
+            behind_others(self.refresh)
         else:
             self.refresh()
         self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)

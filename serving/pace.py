@@ -15,7 +15,8 @@ RESTS = 3.0
 """Seconds of rest for each second of work: a quarter of a core, and of the interpreter."""
 LEAST_REST_SECONDS = 0.002
 """Below it work goes on: a sleep of microseconds is mostly overhead."""
-_LOWEST_PRIORITY = 19
+_LOWER_PRIORITY = 5
+"""A third of the share of others, so it takes a quarter of a core that is asked for by all; at the lowest it might never end."""
 
 Result = TypeVar("Result")
 
@@ -49,8 +50,8 @@ class Pace:
             self._since = perf_counter()
 
 
-def in_what_others_leave(work: Callable[[], Result]) -> Result:
-    """What `work` gives, done at the lowest priority while the caller waits: for a process that nobody waits for yet.
+def behind_others(work: Callable[[], Result]) -> Result:
+    """What `work` gives, done at a lower priority while the caller waits: for a process that nobody waits for yet.
 
     In a thread that ends with it, as a priority that was lowered cannot be raised again. Threads that `work` starts keep it for good.
     """
@@ -59,7 +60,7 @@ def in_what_others_leave(work: Callable[[], Result]) -> Result:
 
 
 def _lower_priority() -> None:
-    os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)  # on Linux of this thread alone
+    os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWER_PRIORITY)  # on Linux of this thread alone
 
 
 class Hashes:

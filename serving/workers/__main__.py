@@ -9,10 +9,10 @@ from logging.config import dictConfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Not at the low priority below: the threads of its linear algebra keep the one they are made with.
+# Not at the lower priority below: the threads of its linear algebra keep the one they are made with.
 import numpy  # noqa: F401
 
-from serving.pace import in_what_others_leave
+from serving.pace import behind_others
 from serving.settings import ServiceSettings
 from serving.telemetry.logs import log_config
 from serving.workers.supervisor import EMPTY, READY
@@ -28,9 +28,10 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, required=True, help="folder of the workers' own sockets")
     parser.add_argument("--number", type=int, required=True, help="of this worker; never given twice")
     parser.add_argument("--supervisor", type=int, required=True, help="its process id")
+    parser.add_argument("--gently", action="store_true", help="other workers answer and come first until this one does")
     told = parser.parse_args()
-    # Seconds of a core, which the workers that answer need.
-    in_what_others_leave(partial(import_module, "serving.server"))
+    if told.gently:
+        behind_others(partial(import_module, "serving.server"))
     from serving.server import run
     from serving.workers.peers import Peers
 
@@ -46,6 +47,7 @@ def main() -> None:
         listener=socket.socket(fileno=told.listen_fd),
         on_ready=ready,
         supervisor=told.supervisor,
+        gently=told.gently,
         peers=Peers(told.peers, told.number),
     )
 

@@ -9,7 +9,7 @@ import pytest
 from ml.contract.errors import ReleaseError
 from ml.contract.manifest import file_entry
 from serving import pace
-from serving.pace import RESTS, Hashes, Pace, in_what_others_leave
+from serving.pace import RESTS, Hashes, Pace, behind_others
 
 
 class Clock:
@@ -95,12 +95,12 @@ def test_a_real_wait_ends_at_once_when_the_service_stops() -> None:
         Pace(stopping).rest()
 
 
-def test_work_that_nobody_waits_for_has_the_lowest_priority_and_leaves_the_caller_theirs():
+def test_work_that_nobody_waits_for_has_a_lower_priority_and_leaves_the_caller_theirs():
     def priority() -> int:
         return os.getpriority(os.PRIO_PROCESS, get_native_id())
 
     before = priority()
-    assert in_what_others_leave(priority) == 19
+    assert behind_others(priority) == max(before, 5)
     assert priority() == before
     with pytest.raises(ZeroDivisionError):
-        in_what_others_leave(lambda: 1 / 0)
+        behind_others(lambda: 1 / 0)
