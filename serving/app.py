@@ -55,11 +55,12 @@ Every path but the probes needs an API key: `Authorization: Bearer <key>`.
 """
 
 
-def create_app(settings: ServiceSettings | None = None, *, peers: Peers | None = None) -> FastAPI:
+def create_app(settings: ServiceSettings | None = None, *, peers: Peers | None = None, gently: bool = False) -> FastAPI:
     """The service; it opens its bundle when it starts, and starts without one too (then it answers 503 until there is one).
 
     Args:
         peers: where it is one of several workers.
+        gently: others answer on these cores, and they come first until this one does.
     """
     settings = settings or ServiceSettings()
 
@@ -67,7 +68,7 @@ def create_app(settings: ServiceSettings | None = None, *, peers: Peers | None =
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Closed in reverse, each whatever becomes of the others: what was acknowledged is written even if a release cannot be let go.
         async with AsyncExitStack() as parts:
-            await _open(app, settings, parts)
+            await _open(app, settings, parts, gently=gently)
             yield
 
     app = FastAPI(
@@ -96,7 +97,7 @@ def create_app(settings: ServiceSettings | None = None, *, peers: Peers | None =
     return app
 
 
-async def _open(app: FastAPI, settings: ServiceSettings, parts: AsyncExitStack) -> None:
+async def _open(app: FastAPI, settings: ServiceSettings, parts: AsyncExitStack, *, gently: bool) -> None:
     """Start every part; `parts` then knows how to end it."""
     state = app.state
     state.keys = await run_in_threadpool(key_ring, settings)
@@ -110,7 +111,7 @@ async def _open(app: FastAPI, settings: ServiceSettings, parts: AsyncExitStack) 
     collector = StateCollector(state.live, state.archive, state.feedback, state.visits)
     registry.register(collector)
     parts.callback(registry.unregister, collector)
-    await run_in_threadpool(state.live.start)
+    await run_in_threadpool(state.live.start, gently=gently)
     parts.push_async_callback(run_in_threadpool, state.live.stop)
     await run_in_threadpool(state.visits.start)
     parts.push_async_callback(run_in_threadpool, state.visits.stop)

@@ -16,7 +16,7 @@ from ml.runtime.bundle import Bundle, open_bundle
 from ml.runtime.golden import Golden
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest, Request
-from serving.pace import Hashes, Pace
+from serving.pace import Hashes, Pace, behind_others
 from serving.release_mirror import MirrorState, ReleaseMirror
 
 RETRY_SECONDS = 60.0
@@ -35,7 +35,7 @@ class LiveRelease:
     bundle: Bundle
     opened_at: datetime
     pointer: ReleasePointer | None
-    """None when the version is pinned."""
+    """None when the version is pinned, or stands in for the live release that this process could not open."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,19 @@ class LiveBundle:
         """How this machine's releases stand to the store they come from; None when they come from nowhere else."""
         return self._mirror.state if self._mirror else None
 
-    def start(self) -> None:
-        """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad."""
+    def start(self, *, gently: bool = False) -> None:
+        """Open what is live and follow the pointer from then on. Returns when the first attempt is over, good or bad.
+
+        Args:
+            gently: others answer on these cores, and they come first.
+        """
         self._stopping.clear()
         if self._mirror is not None:
             self._mirror.start()
-        self.refresh()
+        if gently:
+            behind_others(self.refresh)
+        else:
+            self.refresh()
         self._thread = Thread(target=self._follow, name="live-bundle", daemon=True)
         self._thread.start()
 
@@ -140,15 +147,48 @@ class LiveBundle:
         except Exception as error:  # noqa: BLE001 - whatever a broken bundle does to a native library, the old one must keep answering
             if self._stopping.is_set():
                 return
-            self._hashes.forget()  # the next attempt reads everything again: perhaps the disk was the trouble
-            self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
-            self._refusals += 1
-            logger.warning("Release refused: %s", self._refusal.reason)
+            self._refuse(error)
+            if self._release is None:
+                self._fall_back()
             return
-        if self._release is None or opened.bundle is not self._release.bundle:
-            self._swaps += 1
         # In this order: whoever sees the new release must not be told any more that it was refused.
         self._refusal, self._next_try = None, float("inf")
+        self._put(opened)
+
+    def _refuse(self, error: Exception) -> None:
+        self._hashes.forget()  # the next attempt reads everything again: perhaps the disk was the trouble
+        self._refusal = Refusal(str(error) or repr(error), datetime.now(UTC))
+        self._refusals += 1
+        logger.warning("Release refused: %s", self._refusal.reason)
+
+    def _fall_back(self) -> None:
+        """Answer from the release that was live before, if it is whole, until the live one can be opened: an old list is better than none."""
+        version = self._version_before()
+        if version is None:
+            return
+        try:
+            before = self._verified(version, self._releases / version, pointer=None)
+        except Exception as error:  # noqa: BLE001 - as in `refresh`; there is nothing left to answer from
+            logger.warning("The release before it cannot answer either: %s", str(error) or repr(error))
+            return
+        logger.warning("Bundle %s was live before and answers until the live one can.", version)
+        self._put(before)
+
+    def _version_before(self) -> str | None:
+        """What a rollback would return to; None when that is unknown, not kept, or not what is wanted."""
+        if self._pin:
+            return None
+        try:
+            version = ReleasePointer.read(self._releases).previous
+        except ReleaseError:
+            return None
+        # Looked up among the folders: what a pointer says never becomes a path.
+        kept = {folder.name for folder in self._releases.iterdir()}
+        return version if version in kept else None
+
+    def _put(self, opened: LiveRelease) -> None:
+        if self._release is None or opened.bundle is not self._release.bundle:
+            self._swaps += 1
         self._release = opened
 
     def _follow(self) -> None:
@@ -162,10 +202,14 @@ class LiveBundle:
 
     def _opened(self) -> LiveRelease:
         pointer = None if self._pin else ReleasePointer.read(self._releases)
-        version = pointer.version if pointer else self._pin
+        version = pointer.version if pointer else str(self._pin)
         if self._release is not None and self._release.bundle.version == version:
             return replace(self._release, pointer=pointer)
-        folder = pointer.bundle_in(self._releases) if pointer else self._releases / str(self._pin)
+        folder = pointer.bundle_in(self._releases) if pointer else self._releases / version
+        return self._verified(version, folder, pointer=pointer)
+
+    def _verified(self, version: str, folder: Path, *, pointer: ReleasePointer | None) -> LiveRelease:
+        """A release that was read whole, warmed, and answered as it must."""
         self._pace.begin(hurry=self._release is None)
         bundle = open_bundle(folder, entry_of=self._hashes.entry_of, rest=self._pace.rest)
         self._hashes.forget_missing()

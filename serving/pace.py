@@ -1,9 +1,12 @@
 """Work beside requests: in small pieces, with rests between them, so that whoever waits for a list hardly notices."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, get_native_id
 from time import perf_counter
+from typing import TypeVar
 
 from ml.contract.errors import ReleaseError
 from ml.contract.manifest import FileEntry, file_entry
@@ -12,6 +15,10 @@ RESTS = 3.0
 """Seconds of rest for each second of work: a quarter of a core, and of the interpreter."""
 LEAST_REST_SECONDS = 0.002
 """Below it work goes on: a sleep of microseconds is mostly overhead."""
+_LOWER_PRIORITY = 5
+"""A third of the share of others, so it takes a quarter of a core that is asked for by all; at the lowest it might never end."""
+
+Result = TypeVar("Result")
 
 
 class Pace:
@@ -41,6 +48,19 @@ class Pace:
             raise ReleaseError("The service must stay to open a release. Received: it is told to stop.")
         if wait:
             self._since = perf_counter()
+
+
+def behind_others(work: Callable[[], Result]) -> Result:
+    """What `work` gives, done at a lower priority while the caller waits: for a process that nobody waits for yet.
+
+    In a thread that ends with it, as a priority that was lowered cannot be raised again. Threads that `work` starts keep it for good.
+    """
+    with ThreadPoolExecutor(1, initializer=_lower_priority) as pool:
+        return pool.submit(work).result()
+
+
+def _lower_priority() -> None:
+    os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWER_PRIORITY)  # on Linux of this thread alone
 
 
 class Hashes:

@@ -101,6 +101,7 @@ def run(
     on_ready: Callable[[LiveBundle], None] | None = None,
     supervisor: int | None = None,
     peers: Peers | None = None,
+    gently: bool = False,
 ) -> None:
     """Answer until told to stop, on a socket of a supervisor or on one of its own."""
     # A thread that opens a release runs Python for whole seconds; with the default of 5 ms it would hold up a list that often.
@@ -109,7 +110,7 @@ def run(
         logger.warning(
             "The ranker's kernel was not built: LightGBM scores, several times slower. Run `python -m tools.build_kernel`."
         )
-    app = create_app(settings, peers=peers)
+    app = create_app(settings, peers=peers, gently=gently)
     config = uvicorn.Config(
         app,
         host=settings.service_host,

@@ -1,6 +1,7 @@
 """Stops asking a server that does not answer, and lets one request at a time find out whether it does again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 from typing import TypeVar
 
@@ -46,7 +47,10 @@ class Breaker:
             self._count(error)
             raise
         if self._breaker.fail_counter:
-            self._breaker.call(lambda: None)  # in a row is what is counted
+            with suppress(
+                self._open_error
+            ):  # others' calls failed while this one was on its way: it answered all the same
+                self._breaker.call(lambda: None)  # in a row is what is counted
         return result
 
     def _attempt(self, work: Callable[[], Result]) -> Result:

@@ -3,15 +3,22 @@
 import argparse
 import os
 import socket
+from functools import partial
+from importlib import import_module
 from logging.config import dictConfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from serving.live_bundle import LiveBundle
-from serving.server import run
+# Not at the lower priority below: the threads of its linear algebra keep the one they are made with.
+import numpy  # noqa: F401
+
+from serving.pace import behind_others
 from serving.settings import ServiceSettings
 from serving.telemetry.logs import log_config
-from serving.workers.peers import Peers
 from serving.workers.supervisor import EMPTY, READY
+
+if TYPE_CHECKING:
+    from serving.live_bundle import LiveBundle
 
 
 def main() -> None:
@@ -21,12 +28,18 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, required=True, help="folder of the workers' own sockets")
     parser.add_argument("--number", type=int, required=True, help="of this worker; never given twice")
     parser.add_argument("--supervisor", type=int, required=True, help="its process id")
+    parser.add_argument("--gently", action="store_true", help="other workers answer and come first until this one does")
     told = parser.parse_args()
+    if told.gently:
+        behind_others(partial(import_module, "serving.server"))
+    from serving.server import run
+    from serving.workers.peers import Peers
+
     settings = ServiceSettings()
     dictConfig(log_config(settings.log_format, settings.log_level))
 
-    def ready(live: LiveBundle) -> None:
-        os.write(told.ready_fd, READY if live.is_open else EMPTY)
+    def ready(live: "LiveBundle") -> None:
+        os.write(told.ready_fd, READY if live.is_open and live.refusal is None else EMPTY)
         os.close(told.ready_fd)
 
     run(
@@ -34,6 +47,7 @@ def main() -> None:
         listener=socket.socket(fileno=told.listen_fd),
         on_ready=ready,
         supervisor=told.supervisor,
+        gently=told.gently,
         peers=Peers(told.peers, told.number),
     )
 

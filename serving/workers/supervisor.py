@@ -25,7 +25,7 @@ SECONDS_TO_BE_READY = 300.0
 SECONDS_TO_END = 45.0
 """After its draining: requests under way, the log, and some to spare."""
 READY, EMPTY = b"1", b"0"
-"""What a worker says once it accepts: with a bundle, or with none to answer from yet."""
+"""What a worker says once it accepts: with the release that should be live, or with an older one or none."""
 _LOOK_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 """Between two starts of a worker that dies at once."""
@@ -100,16 +100,19 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _started(self) -> _Worker:
+    def _started(self, *, gently: bool = False) -> _Worker:
+        """A new worker; `gently` while as many as there should be answer."""
         ready, ready_here = os.pipe()
         number = next(self._numbers)
         command = [
             sys.executable, "-m", "serving.workers", "--number", str(number), "--peers", str(self._folder),
             "--supervisor", str(os.getpid()),
             "--listen-fd", str(self._listener.fileno()), "--ready-fd", str(ready_here),
+            *(["--gently"] if gently else []),
         ]  # fmt: skip
-        # A session of its own: Ctrl-C reaches it through the supervisor alone, once.
-        process = subprocess.Popen(command, pass_fds=(self._listener.fileno(), ready_here), start_new_session=True)
+        # A process group of its own: Ctrl-C reaches it through the supervisor alone, once. No session of its own: Linux may share cores out
+        # by session first, and then a worker that begins at a lower priority would take as much from the others as any.
+        process = subprocess.Popen(command, pass_fds=(self._listener.fileno(), ready_here), process_group=0)
         os.close(ready_here)
         return _Worker(number, process, ready)
 
@@ -134,7 +137,7 @@ class Supervisor:
     def _renew(self) -> None:
         """Another worker for each, which accepts before the old one is told to stop: capacity never falls."""
         for place, old in enumerate(self._workers):
-            new = self._started()
+            new = self._started(gently=True)
             # An old worker may answer from a release that a new one cannot open any more.
             if self._said(new) != READY:
                 if not self._stopping.is_set():

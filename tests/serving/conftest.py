@@ -67,11 +67,11 @@ def empty_client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def wait_until(is_so: Callable[[], bool], *, seconds: float = 20) -> None:
+def wait_until(is_so: Callable[[], bool], *, seconds: float = 20, every: float = 0.01) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def copy_with_a_broken_file(bundle: Path, target: Path) -> Path:

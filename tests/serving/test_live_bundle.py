@@ -175,6 +175,56 @@ def test_a_bad_bundle_is_refused_with_its_reason_on_readyz_and_in_the_log(
     assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
 
 
+@pytest.mark.parametrize("damage", [flip_a_byte, lose_a_file])
+def test_a_process_that_starts_with_a_damaged_release_answers_from_the_one_before(home, bundles, damage, caplog):
+    releases = home / "releases"
+    publish(bundles[1], releases=releases, now=NOW)
+    damage(releases / bundles[1].name)
+    with TestClient(create_app(ServiceSettings(home=home, poll_seconds=0.02))) as client:
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["bundle_version"]) == (200, bundles[0].name)
+        assert bundles[1].name in ready.json()["refused"]["reason"]
+        assert client.get(HOMEPAGE).json()["bundle_version"] == bundles[0].name
+        assert client.get("/api/v1/model").json()["released_at"] is None
+        shown = client.get("/metrics").text
+        assert "aisle_release_refused 1.0" in shown, "what the alert asks"
+        assert "aisle_bundle_live 1.0" in shown
+        assert f"Bundle {bundles[0].name} was live before and answers until the live one can." in caplog.text
+        rollback(releases, now=NOW)
+        wait_until(lambda: client.get("/readyz").json()["refused"] is None)
+        assert version_of(client) == bundles[0].name
+
+
+def test_a_live_release_that_was_mended_replaces_the_one_that_stood_in(home, bundles, monkeypatch):
+    publish(bundles[1], releases=home / "releases", now=NOW)
+    damaged = lose_a_file(home / "releases" / bundles[1].name)
+    clock = [1000.0]
+    monkeypatch.setattr(live_bundle, "monotonic", lambda: clock[0])
+    live = LiveBundle(home / "releases")
+    live.refresh()
+    assert (live.release.bundle.version, live.release.pointer, live.swaps) == (bundles[0].name, None, 1)
+    shutil.copy(bundles[1] / "query_tower.onnx", damaged)
+    clock[0] += live_bundle.RETRY_SECONDS
+    live.refresh()
+    assert (live.release.bundle.version, live.refusal, live.swaps) == (bundles[1].name, None, 2)
+
+
+@pytest.mark.parametrize("lost", ["damaged", "gone", "never there"])
+def test_without_a_whole_release_before_it_a_damaged_one_is_503_with_its_own_reason(home, bundles, lost):
+    releases = home / "releases"
+    if lost == "never there":
+        lose_a_file(releases / bundles[0].name)
+    else:
+        publish(bundles[1], releases=releases, now=NOW)
+        lose_a_file(releases / bundles[1].name)
+        lose_a_file(releases / bundles[0].name) if lost == "damaged" else shutil.rmtree(releases / bundles[0].name)
+    live = LiveBundle(releases)
+    live.refresh()
+    version = ReleasePointer.read(releases).version
+    with pytest.raises(ReleaseError, match=f"{version}.*query_tower.onnx is missing"):
+        _ = live.release
+
+
 def test_after_a_change_of_the_code_other_answers_are_said_but_not_refused(bundles, tmp_path, monkeypatch, caplog):
     changed = answer_otherwise(Path(shutil.copytree(bundles[1], tmp_path / bundles[1].name)))
     monkeypatch.setattr("ml.__version__", "9.9.9")

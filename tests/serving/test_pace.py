@@ -2,14 +2,14 @@
 
 import os
 from pathlib import Path
-from threading import Event
+from threading import Event, get_native_id
 
 import pytest
 
 from ml.contract.errors import ReleaseError
 from ml.contract.manifest import file_entry
 from serving import pace
-from serving.pace import RESTS, Hashes, Pace
+from serving.pace import RESTS, Hashes, Pace, behind_others
 
 
 class Clock:
@@ -93,3 +93,14 @@ def test_a_real_wait_ends_at_once_when_the_service_stops() -> None:
     stopping.set()
     with pytest.raises(ReleaseError):
         Pace(stopping).rest()
+
+
+def test_work_that_nobody_waits_for_has_a_lower_priority_and_leaves_the_caller_theirs():
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, get_native_id())
+
+    before = priority()
+    assert behind_others(priority) == max(before, 5)
+    assert priority() == before
+    with pytest.raises(ZeroDivisionError):
+        behind_others(lambda: 1 / 0)

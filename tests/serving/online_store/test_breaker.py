@@ -88,6 +88,19 @@ def test_calls_run_side_by_side_while_all_is_well():
         assert all(call.result(20) for call in calls)
 
 
+def test_a_call_that_succeeds_while_others_fail_too_often_gives_its_answer():
+    breaker = Breaker(AwayError, seconds_open=60)
+
+    def answered_last() -> int:
+        for _ in range(FAILURES):
+            with pytest.raises(AwayError):
+                breaker.through(failing)
+        return 7
+
+    assert breaker.through(answered_last) == 7
+    assert not breaker.is_closed
+
+
 def test_a_defect_is_not_a_failure_of_the_server():
     breaker = Breaker(AwayError)
     for _ in range(2 * FAILURES):
