@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -48,8 +49,14 @@ def workers(running: Service) -> set[str]:
     return {worker for worker, is_up in metrics(running, "aisle_worker_up").items() if is_up}
 
 
-def children_of(running: Service) -> list[psutil.Process]:
-    return psutil.Process(running.process.pid).children()
+def processes(running: Service) -> dict[str, psutil.Process]:
+    """Workers by number, but those that have ended and whom their supervisor has not looked after yet."""
+    found = {}
+    for child in psutil.Process(running.process.pid).children():
+        with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+            command = child.cmdline()
+            found[command[command.index("--number") + 1]] = child
+    return found
 
 
 class Pool(threading.Thread):
@@ -134,8 +141,7 @@ def _one_that_is_killed_is_replaced(running: Service, pools: list[Pool]) -> None
     for pool in pools:
         pool.end()  # what a killed process was answering is lost, and nobody can help it
     before = workers(running)
-    numbers = {child.cmdline()[child.cmdline().index("--number") + 1]: child for child in children_of(running)}
-    numbers[min(before)].kill()
+    processes(running)[min(before)].kill()
     wait_until(lambda: len(workers(running)) == 2 and workers(running) != before, seconds=240, every=LOOK_SECONDS)
 
 
