@@ -140,6 +140,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RateLimit, per_second=settings.rate_per_second, burst=settings.rate_burst)
     app.add_middleware(KeyGate, find=find, open_paths=_open_paths(settings))
+    app.add_middleware(QueueLimit, turns=app.state.turns, longest_wait=settings.max_wait_ms / 1000)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -150,7 +151,6 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
             max_age=3600,
         )
     app.add_middleware(WithdrawalNotice, withdrawal=app.state.withdrawal)
-    app.add_middleware(QueueLimit, longest_wait=settings.max_wait_ms / 1000)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTelemetry, telemetry=app.state.telemetry)
     app.add_middleware(RequestIds)

@@ -180,10 +180,10 @@ class LiveBundle:
             return None
         try:
             version = ReleasePointer.read(self._releases).previous
-        except ReleaseError:
+            # Looked up among the folders: what a pointer says never becomes a path.
+            kept = {folder.name for folder in self._releases.iterdir()}
+        except (ReleaseError, OSError):
             return None
-        # Looked up among the folders: what a pointer says never becomes a path.
-        kept = {folder.name for folder in self._releases.iterdir()}
         return version if version in kept else None
 
     def _put(self, opened: LiveRelease) -> None:
@@ -246,7 +246,9 @@ def warm(bundle: Bundle, *, now: datetime, rest: Callable[[], None] = lambda: No
         answer = recommend(bundle, request, now=now)
         # A product page leaves its own item out, so two available items are the least that must give a list.
         if not answer.items and bundle.items.available.sum() > 1:
-            raise BundleError(f"Bundle {bundle.version} must answer {request}. Received: an empty list.")
+            raise BundleError(
+                f"Bundle {bundle.version} must answer a question for {request.surface}. Received: an empty list."
+            )
         for item in answer.items:
             bundle.display(item.item_row)
 

@@ -25,50 +25,55 @@ Result = TypeVar("Result")
 
 
 class Turns:
-    """The thread that makes lists."""
+    """The thread that makes lists, and how long the next list would wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lists")
+        self._clock = clock
+        self._in_line = 0
+        self._seconds_each = _FIRST_GUESS_SECONDS
+
+    @property
+    def wait_seconds(self) -> float:
+        """By how many are in line, and by how long lists took of late."""
+        return self._in_line * self._seconds_each
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """What `work` gives when its turn has come."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, work)
+        self._in_line += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, self._timed, work)
+        finally:
+            self._in_line -= 1
 
     def stop(self) -> None:
         self._thread.shutdown()
 
+    def _timed(self, work: Callable[[], Result]) -> Result:
+        began_at = self._clock()
+        try:
+            return work()
+        finally:
+            self._seconds_each += _SMOOTHING * (self._clock() - began_at - self._seconds_each)
+
 
 class QueueLimit:
-    """Refuses a list that would wait longer than `longest_wait` seconds, judged by how fast lists are being finished."""
+    """Refuses a list that would wait longer than `longest_wait` seconds for its turn. What is no list, or came to none, counts for nothing."""
 
-    def __init__(self, app: ASGIApp, *, longest_wait: float, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, app: ASGIApp, *, turns: Turns, longest_wait: float) -> None:
         self._app = app
+        self._turns = turns
         self._longest_wait = longest_wait
-        self._clock = clock
-        self._inside = 0
-        self._seconds_each = _FIRST_GUESS_SECONDS
-        self._finished_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(LISTS):
+        is_list = scope["type"] == "http" and scope["path"].startswith(LISTS)
+        if not is_list or self._turns.wait_seconds <= self._longest_wait:
             await self._app(scope, receive, send)
             return
-        if self._inside * self._seconds_each > self._longest_wait:
-            refusal = problem(
-                scope["state"]["request_id"], HTTPStatus.SERVICE_UNAVAILABLE, "overloaded",
-                f"A list may wait {self._longest_wait * 1e3:g} ms for its turn. Received: one that would wait longer.",
-                "Ask again after Retry-After seconds; more replicas carry more.",
-            )  # fmt: skip
-            refusal.headers["Retry-After"] = "1"
-            await refusal(scope, receive, send)
-            return
-        if not self._inside:
-            self._finished_at = self._clock()
-        self._inside += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._inside -= 1
-            now = self._clock()
-            self._seconds_each += _SMOOTHING * (now - self._finished_at - self._seconds_each)
-            self._finished_at = now
+        refusal = problem(
+            scope["state"]["request_id"], HTTPStatus.SERVICE_UNAVAILABLE, "overloaded",
+            f"A list may wait {self._longest_wait * 1e3:g} ms for its turn. Received: one that would wait longer.",
+            "Ask again after Retry-After seconds; more replicas carry more.",
+        )  # fmt: skip
+        refusal.headers["Retry-After"] = "1"
+        await refusal(scope, receive, send)

@@ -64,7 +64,9 @@ def models(data: TrainingData, split: TimeSplit, recipe: Recipe) -> Models:
         ranker = fit_ranker(
             data, split, base=retriever.base, settings=recipe.ranker, request=recipe.request, sources=recipe.sources
         )
-        return replace(retriever.final, ranker=ranker.ranker)
+        final = retriever.final
+        _ = final.towers.candidate_tower  # opened while its file is there
+        return replace(final, ranker=ranker.ranker)
 
 
 def by_towers(contest: Contest, bundle: Bundle) -> Rows:

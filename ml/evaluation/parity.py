@@ -119,5 +119,8 @@ def _compared(trace: RequestTrace, answer: RankedList) -> tuple[float, str]:
         return math.inf, f"From place {place + 1}: logged {logged[place:][:5]}, made again {found[place:][:5]}."
     pairs = list(zip(trace.shown, answer.items, strict=True))
     gaps = [max(abs(a.score - b.score), abs(a.propensity - b.propensity)) for a, b in pairs]
-    gap = max(gaps, default=0.0)
-    return gap, f"Scores or propensities differ by up to {gap:.3g}." if gap > TOLERANCE else ""
+    gap = math.nan if any(map(math.isnan, gaps)) else max(gaps, default=0.0)
+    return (
+        gap,
+        f"Scores or propensities differ by up to {gap:.3g}." if not gap <= TOLERANCE else "",
+    )  # a NaN is no likeness

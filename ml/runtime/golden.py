@@ -95,16 +95,13 @@ class Golden(_Frozen):
         Args:
             rest: called between any two questions.
         """
-        for expected in self.answers:
+        for number, expected in enumerate(self.answers, start=1):
             rest()
             received = expected.answered(bundle, now=self.asked_at)
             if not expected.agrees_with(received):
+                # Nobody's id and nobody's list: this is told to whoever asks whether the service is ready.
                 return (
-                    f"Bundle {bundle.version} must answer {expected.request} as it did when it was written: {_shown(expected)}. "
-                    f"Received: {_shown(received)}. {REMEDY}"
+                    f"Bundle {bundle.version} must answer golden question {number} ({expected.request.surface}) as it did when it was written. "
+                    f"Received: another list, or scores that differ by more than {SCORE_TOLERANCE:g} of themselves. {REMEDY}"
                 )
         return None
-
-
-def _shown(answer: GoldenAnswer) -> str:
-    return ", ".join(f"{item} {score:.4f}" for item, score in list(answer.scores.items())[:3]) or "nothing"

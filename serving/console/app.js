@@ -112,6 +112,7 @@ async function load({ keep }) {
   }
   said($("trouble"), "");
   shown.list = list;
+  shown.why = null;
   shown.other = null;
   shown.against = before && moves(before.recommendations, list.recommendations);
   if (!list.recommendations.some((item) => item.product_id === shown.selected)) shown.selected = list.recommendations[0]?.product_id ?? null;
@@ -185,15 +186,20 @@ function select(item) {
 
 /* ---- events ---- */
 
-async function send(item, event_type) {
+function send(item, event_type) {
   const event = { ...picked.visitor.as, item_id: item.product_id, event_type, event_id: `console-${randomId()}`, request_id: shown.list.request_id };
   if (event_type === "purchase") Object.assign(event, { quantity: 1, ...(item.price !== null && { price: item.price }) });
+  return deliver(item, event);
+}
+
+// Trying again sends the same event: one that was recorded although no answer came counts once.
+async function deliver(item, event) {
   $("status").textContent = "Sending …";
   let acknowledged = 0;
   const went = await attempt(async () => {
     await post("interactions", event);
     acknowledged = performance.now();
-  }, () => send(item, event_type));
+  }, () => deliver(item, event));
   if (!went) return;
   if (await load({ keep: true })) {
     const took = performance.now() - acknowledged;

@@ -127,6 +127,7 @@ export function walkable(element) {
     if (!mine || event.altKey || event.ctrlKey || event.metaKey) return;
     const does = EVENTS.find(({ key }) => key === event.key.toLowerCase());
     if (does) {
+      if (event.repeat) return; // a key held down is one wish
       mine.querySelector(`[data-part="${does.type}"]`).click();
       return;
     }

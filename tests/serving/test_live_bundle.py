@@ -160,7 +160,7 @@ def answer_otherwise(bundle: Path) -> Path:
     [
         (flip_a_byte, "failed its checksum on item_vectors.npy"),
         (lose_a_file, "query_tower.onnx is missing"),
-        (answer_otherwise, "must answer HomeRequest.* as it did when it was written: i000 99.0000. Received: "),
+        (answer_otherwise, r"must answer golden question 1 \(homepage\) as it did when it was written. Received: "),
     ],
 )
 def test_a_bad_bundle_is_refused_with_its_reason_on_readyz_and_in_the_log(
@@ -370,7 +370,7 @@ def test_a_bundle_that_answers_with_nothing_is_refused(bundles, monkeypatch):
     bundle = open_bundle(bundles[0])
     empty = replace(recommend(bundle, HomeRequest(), now=NOW), items=())
     monkeypatch.setattr(live_bundle, "recommend", lambda *_args, **_kwargs: empty)
-    with pytest.raises(BundleError, match=r"must answer HomeRequest.*Received: an empty list"):
+    with pytest.raises(BundleError, match=r"must answer a question for homepage.*Received: an empty list"):
         warm(bundle, now=NOW)
 
 

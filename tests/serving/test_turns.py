@@ -43,17 +43,19 @@ def test_the_loop_is_free_while_a_list_is_made_and_the_next_one_waits():
 
 
 class Line:
-    """A queue limit of 40 ms around an app that ends when it is told to; time passes when it is told to."""
+    """A queue limit of 40 ms before lists that end when they are told to; time passes when it is told to."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.limit = QueueLimit(self._app, longest_wait=0.04, clock=lambda: self.now)
-        self.waiting: list[asyncio.Event] = []
+        self.turns = Turns(clock=lambda: self.now)
+        self.limit = QueueLimit(self._app, turns=self.turns, longest_wait=0.04)
+        self.waiting: list[tuple[Event, Event]] = []
         self.statuses: list[int] = []
 
     async def _app(self, _scope, _receive, send) -> None:
-        self.waiting.append(ends := asyncio.Event())
-        await ends.wait()
+        began, ends = Event(), Event()
+        self.waiting.append((began, ends))
+        await self.turns.run(lambda: began.set() or ends.wait(20))
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def ask(self, path: str = HOMEPAGE) -> asyncio.Task[None]:
@@ -67,9 +69,14 @@ class Line:
         return task
 
     async def finish(self, *, after: float) -> None:
+        began, ends = self.waiting.pop(0)
+        finished = len(self.statuses)
+        while not began.is_set():
+            await asyncio.sleep(0)
         self.now += after
-        self.waiting.pop(0).set()
-        await asyncio.sleep(0.001)
+        ends.set()
+        while len(self.statuses) == finished:
+            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(("seconds_each", "fit"), [(0.0021, 20), (0.019, 3), (0.5, 1)])
@@ -89,6 +96,7 @@ def test_as_many_wait_as_are_finished_in_time_and_one_always_may(seconds_each, f
         assert len(line.waiting) == 1
         await line.finish(after=seconds_each)
         await asyncio.gather(*tasks)
+        line.turns.stop()
         return refused
 
     assert asyncio.run(scenario()) == [503] * (40 - fit)
@@ -100,8 +108,32 @@ def test_what_is_no_list_never_waits_in_their_line():
         tasks = [await line.ask() for _ in range(40)] + [await line.ask("/healthz") for _ in range(40)]
         passed = len(line.waiting)
         while line.waiting:
-            await line.finish(after=0)
+            await line.finish(after=0.001)
         await asyncio.gather(*tasks)
+        line.turns.stop()
         return passed
 
     assert asyncio.run(scenario()) >= 40 + 1
+
+
+def test_what_waits_elsewhere_takes_no_place_in_the_line():
+    async def scenario() -> int:
+        line = Line()
+        forever = asyncio.Event()
+
+        async def body_never_comes(_scope, _receive, _send) -> None:
+            await forever.wait()
+
+        stalled = QueueLimit(body_never_comes, turns=line.turns, longest_wait=0.04)
+        scope = {"type": "http", "path": HOMEPAGE, "state": {"request_id": "r1"}}
+        stuck = [asyncio.create_task(stalled(scope, None, None)) for _ in range(100)]
+        await asyncio.sleep(0)
+        list_ = await line.ask()
+        passed = len(line.waiting)
+        await line.finish(after=0.001)
+        forever.set()
+        await asyncio.gather(list_, *stuck)
+        line.turns.stop()
+        return passed
+
+    assert asyncio.run(scenario()) == 1

@@ -45,7 +45,9 @@ def test_a_wrong_answer_to_any_of_the_questions_is_found(bundle: Bundle, golden:
     answers = [*golden.answers[:number], wrong, *golden.answers[number + 1 :]]
     found = golden.model_copy(update={"answers": tuple(answers)}).differing(bundle)
     assert found is not None
-    assert "as it did when it was written: i999 1.0000. Received: i0" in found
+    assert f"must answer golden question {number + 1} ({wrong.request.surface}) as it did" in found
+    assert "i999" not in found, "nobody's list is told"
+    assert str(getattr(wrong.request, "user_id", None)) not in found
 
 
 def test_wrong_scores_of_the_right_items_are_found(bundle: Bundle, golden: Golden) -> None:
