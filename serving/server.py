@@ -13,7 +13,7 @@ from types import FrameType
 
 import uvicorn
 
-from ml.runtime.kernel import score_forest
+from ml.runtime.kernel import compiled
 from serving.app import create_app
 from serving.live_bundle import LiveBundle
 from serving.settings import ServiceSettings
@@ -106,9 +106,10 @@ def run(
     """Answer until told to stop, on a socket of a supervisor or on one of its own."""
     # A thread that opens a release runs Python for whole seconds; with the default of 5 ms it would hold up a list that often.
     sys.setswitchinterval(SWITCH_SECONDS)
-    if score_forest() is None:
+    if compiled() is None:
         logger.warning(
-            "The ranker's kernel was not built: LightGBM scores, several times slower. Run `python -m tools.build_kernel`."
+            "The compiled part of the request path was not built: NumPy and LightGBM answer, several times slower. "
+            "Run `python -m tools.build_kernel`."
         )
     app = create_app(settings, peers=peers, gently=gently)
     config = uvicorn.Config(

@@ -1,6 +1,6 @@
 """Every source's proposals for one request, side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS, EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
+from ml.runtime.kernel import address, compiled
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.popular import Popularity
 from ml.runtime.search import Index
+from ml.runtime.sources import NO_ROWS, Neighbours, Source, joined
 from ml.runtime.sparse_scores import SparseScores
 
 SOURCES = ("two_tower", "ease", "item_knn", "bought_together", "repurchase", "popular", "trending")
-
-NO_ROWS: Rows = np.empty(0, np.int32)
 
 WEIGHT_OF_CODE = np.array([EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES], np.float32)
 
@@ -92,6 +92,11 @@ class Candidates:
     @cached_property
     def shares(self) -> Floats:
         """Scores as shares of each source's best, in [0, 1]."""
+        kernel = compiled()
+        if kernel is not None:
+            shares = np.empty_like(self.scores)
+            kernel.shares_of_best(address(self.scores, np.float32), *shares.shape, address(shares, np.float32))
+            return shares
         best = self.scores.max(axis=0, initial=0.0)
         return np.clip(self.scores / np.where(best > 0, best, 1.0), 0.0, 1.0).astype(np.float32)
 
@@ -151,15 +156,15 @@ def home_candidates(
     interest = Interest.of(history, at=at, decay_days=settings.interest_decay_days)
     recent = history.occurred_at >= at - settings.session_days * SECONDS_PER_DAY
     session = Interest.summed(history.item_rows[recent], WEIGHT_OF_CODE[history.event_codes[recent]])
-    scored = {
-        "ease": tables.ease.scores(interest.rows, interest.strengths),
-        "item_knn": tables.item_knn.scores(interest.rows, interest.strengths),
-        "bought_together": tables.bought_together.scores(session.rows, session.strengths),
+    said: dict[str, Neighbours | SparseScores] = {
+        "ease": Neighbours(tables.ease, interest.rows, interest.strengths),
+        "item_knn": Neighbours(tables.item_knn, interest.rows, interest.strengths),
+        "bought_together": Neighbours(tables.bought_together, session.rows, session.strengths),
         "repurchase": SparseScores(interest.rows, interest.strengths),
     }
     nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else NO_ROWS
-    return _joined(
-        scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings, named=named
+    return _candidates(
+        said, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings, named=named
     )
 
 
@@ -174,14 +179,16 @@ def related_candidates(
 ) -> Candidates:
     """Candidates that go with some items: their neighbours in every table, and what is nearest to their mean vector."""
     whole = np.ones(len(item_rows), np.float32)
-    scored = {name: getattr(tables, name).scores(item_rows, whole) for name in _NEIGHBOURS}
+    said: dict[str, Neighbours | SparseScores] = {
+        name: Neighbours(getattr(tables, name), item_rows, whole) for name in _NEIGHBOURS
+    }
     query = vectors[item_rows].mean(axis=0)
     nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else NO_ROWS
-    return _joined(scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings)
+    return _candidates(said, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings)
 
 
-def _joined(
-    scored: Mapping[str, SparseScores],
+def _candidates(
+    said: Mapping[str, Neighbours | SparseScores],
     nearest: Rows,
     query: Floats,
     popularity: Popularity,
@@ -191,27 +198,11 @@ def _joined(
     settings: CandidateSettings,
     named: Rows = NO_ROWS,
 ) -> Candidates:
-    proposals = {name: scores.top(getattr(settings, name)) for name, scores in scored.items()}
-    proposals["two_tower"] = nearest
-    proposals["popular"] = popularity.first(settings.popular, allowed)
-    proposals["trending"] = popularity.trending_order[: settings.trending]
-    rows, proposed = _side_by_side([proposals.get(name, NO_ROWS) for name in SOURCES], named, allowed)
-    scores = np.zeros((len(rows), len(SOURCES)), np.float32)
-    for column, name in enumerate(SOURCES):
-        if name in scored:
-            scores[:, column] = scored[name].at(rows)
-    scores[:, SOURCES.index("two_tower")] = vectors[rows] @ query
-    scores[:, SOURCES.index("popular")] = popularity.recent[rows]
-    scores[:, SOURCES.index("trending")] = popularity.trending[rows]
-    return Candidates(rows, scores, proposed)
-
-
-def _side_by_side(proposals: Sequence[Rows], named: Rows, allowed: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
-    """The distinct allowed items of all proposals and of those named, and which source proposed which."""
-    lists = [*proposals, named]
-    rows, sources = np.concatenate(lists), np.repeat(np.arange(len(lists)), [len(each) for each in lists])
-    kept = allowed[rows]
-    distinct, places = np.unique(rows[kept], return_inverse=True)
-    proposed = np.zeros((len(distinct), len(lists)), np.bool_)
-    proposed[places, sources[kept]] = True
-    return distinct.astype(np.int32), proposed[:, : len(proposals)]
+    sources = {name: Source(scores, at_most=getattr(settings, name)) for name, scores in said.items()}
+    sources["two_tower"] = Source(None, proposals=nearest)
+    sources["popular"] = Source(popularity.recent, proposals=popularity.first(settings.popular, allowed))
+    sources["trending"] = Source(popularity.trending, proposals=popularity.trending_order[: settings.trending])
+    nothing = Source(None)
+    found = joined([sources.get(name, nothing) for name in SOURCES], named, allowed=allowed)
+    found.scores[:, SOURCES.index("two_tower")] = vectors[found.rows] @ query
+    return Candidates(found.rows, found.scores, found.proposed)

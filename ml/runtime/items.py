@@ -91,6 +91,11 @@ class ItemTable:
         return np.where(np.isfinite(listed), listed, np.where(paid > 0, paid, np.nan)).astype(np.float32)
 
     @cached_property
+    def log_price(self) -> Floats:
+        """The natural logarithm of `price`, of a cent where it is less; NaN where it is not known."""
+        return np.log(np.maximum(self.price, np.float32(0.01)))
+
+    @cached_property
     def available(self) -> NDArray[np.bool_]:
         """May be shown: active and not out of stock (an unknown stock counts as in stock)."""
         active = self.table["is_active"].fill_null(True).to_numpy()

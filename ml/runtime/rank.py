@@ -13,7 +13,7 @@ from ml.contract.types import Floats
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.enrich import FEATURES
 from ml.runtime.forest import Forest
-from ml.runtime.kernel import score_forest
+from ml.runtime.kernel import compiled
 
 BLEND = {"bought_together": 0.5, "item_knn": 0.3, "ease": 0.3, "two_tower": 0.2, "popular": 0.02}
 """Weights of source shares on a product page: co-purchase first, then collaborative, then likeness of vectors."""
@@ -43,10 +43,9 @@ class Ranker:
 
     def scores(self, features: Floats) -> Floats:
         """`[n, len(FEATURES)] -> [n]`, higher is better. By LightGBM itself where the kernel was not built."""
-        kernel = score_forest()
-        return (self._by_lightgbm(features) if kernel is None else self._forest.scores(features, kernel)).astype(
-            np.float32
-        )
+        kernel = compiled()
+        scores = self._by_lightgbm(features) if kernel is None else self._forest.scores(features, kernel.score_forest)
+        return scores.astype(np.float32)
 
     def _by_lightgbm(self, features: Floats) -> NDArray[np.float64]:
         """On one thread: LightGBM's default pool costs 900 us a call."""

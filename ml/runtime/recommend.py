@@ -14,7 +14,6 @@ from ml.runtime.allowed import UNKNOWN, Allowed, allowed_items
 from ml.runtime.answer import Inputs, RankedItem, RankedList
 from ml.runtime.bundle import Bundle
 from ml.runtime.candidates import (
-    NO_ROWS,
     SOURCES,
     Candidates,
     CandidateSettings,
@@ -29,6 +28,7 @@ from ml.runtime.places import Spread, placed
 from ml.runtime.rank import blended, together_first
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest, Request
 from ml.runtime.rules import boosts
+from ml.runtime.sources import NO_ROWS
 from ml.runtime.stages import Over, untimed
 from ml.runtime.state import OnlineState
 from ml.runtime.users import KnownUser
