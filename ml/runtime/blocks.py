@@ -52,12 +52,10 @@ def _struct(block: Block) -> tuple[int, ...]:
     """`struct block` of features.c."""
     if isinstance(block, Taken):
         width = block.values.shape[1]
-        return address(block.values, np.float32), width, width, address(block.rows, np.int32), 0
+        return address(block.values, np.float32), width, width, address(block.rows, np.int32)
     width = block.shape[-1]
-    return address(block, block.dtype), width, width if block.ndim == 2 else 0, 0, int(block.dtype == np.bool_)
+    return address(block, np.float32), width, width if block.ndim == 2 else 0, 0
 
 
 def _contiguous(block: Block) -> Block:
-    if isinstance(block, Taken) or block.dtype == np.bool_:
-        return block
-    return np.ascontiguousarray(block, np.float32)
+    return block if isinstance(block, Taken) else np.ascontiguousarray(block, np.float32)

@@ -122,7 +122,9 @@ def own_by_kernel(history: History, rows: Rows, kernel: Kernel, *, at: int) -> F
         address(history.occurred_at, np.int64), address(history.quantity, np.float32), address(weights, np.float32),
         at, *_CODES,
     )])  # fmt: skip
-    require_memory(kernel.own_features(told.buffer_info()[0], address(rows, np.int32), len(rows), address(own, np.float32)))
+    require_memory(
+        kernel.own_features(told.buffer_info()[0], address(rows, np.int32), len(rows), address(own, np.float32))
+    )
     return own
 
 

@@ -37,6 +37,7 @@ class Kernel:
     shares_of_best: Function
     reciprocal_ranks: Function
     side_by_side: Function
+    first_within_limits: Function
 
     @classmethod
     def of(cls, built: Path) -> Self:
@@ -56,6 +57,7 @@ class Kernel:
             shares_of_best=_typed(short.shares_of_best, A, N, N, A),
             reciprocal_ranks=_typed(short.reciprocal_ranks, A, N, N, A),
             side_by_side=_typed(short.side_by_side, A, N, N, N, A),
+            first_within_limits=_typed(short.first_within_limits, A, N, A, N, N, A),
         )
 
 

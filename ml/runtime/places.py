@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml.contract.types import Rows
 from ml.runtime.bundle import Bundle
 from ml.runtime.items import ItemTable
+from ml.runtime.kernel import Kernel, address, compiled, structs
 from ml.runtime.rules import Rules, boosts
 
 TOP = 10
@@ -86,6 +87,20 @@ class Spread:
 
     def first(self, rows: Rows) -> Rows:
         """The first ten: the best item that breaks no limit, and again; fewer when every other item would break one."""
+        kernel = compiled()
+        return self.first_by_numpy(rows) if kernel is None else self.first_by_kernel(rows, kernel)
+
+    def first_by_kernel(self, rows: Rows, kernel: Kernel) -> Rows:
+        first = np.empty(TOP, np.int32)
+        limits = structs(
+            (address(groups, np.int32), limit) for groups, limit in zip(self.groups, self.limits, strict=True)
+        )
+        count = kernel.first_within_limits(
+            address(rows, np.int32), len(rows), limits.buffer_info()[0], len(self.limits), TOP, address(first, np.int32)
+        )
+        return first[:count]
+
+    def first_by_numpy(self, rows: Rows) -> Rows:
         taken: list[int] = []
         counts = [Counter[int]() for _ in self.limits]
         for row, groups in self._with_groups(rows):

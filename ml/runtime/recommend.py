@@ -1,6 +1,6 @@
 """The one request path: candidates from every source, enriched, ranked, ruled. Called by the service and by the judge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -116,9 +116,8 @@ class Workings:
     exploration: Exploration
 
     def answer(self) -> RankedList:
-        places = enumerate(zip(self.shown.tolist(), self.exploration.propensities, strict=True), start=1)
         return RankedList(
-            items=tuple(self._item(row, position, propensity) for position, (row, propensity) in places),
+            items=tuple(self._items()),
             bundle_version=self.bundle.version,
             personalised=self.scored.personalised,
             made_from=self.inputs,
@@ -133,28 +132,34 @@ class Workings:
         position = int(np.searchsorted(rows, row)) if len(rows) else 0
         return position if position < len(rows) and rows[position] == row else None
 
-    def heard(self, candidate: int) -> dict[str, float]:
-        """The sources that proposed a candidate, each with its share of that source's best."""
-        proposed = self.scored.candidates.proposed[candidate].tolist()
-        shares = self.scored.candidates.shares[candidate].tolist()
-        return {
-            source: round(share, 4)
-            for source, share, is_heard in zip(SOURCES, shares, proposed, strict=True)
-            if is_heard
-        }
-
     def reasons(self, item_id: str) -> tuple[str, ...]:
         """The rules that keep an item out of the list; empty for an allowed one."""
         row = self.bundle.items.vocabulary.row(item_id)
         return self.allowed.reasons(row) if row >= 0 else (UNKNOWN,)
 
-    def _item(self, row: int, position: int, propensity: float) -> RankedItem:
-        item_id, candidate = self.bundle.items.vocabulary.id(row), self.candidate(row)
-        if candidate is None:  # a popular item completes the list; scored 0, because nothing else speaks for it
-            return RankedItem(item_id, row, 0.0, position, "popular", {"popular": 1.0}, propensity)
-        heard = self.heard(candidate)
-        loudest = max(heard, key=heard.__getitem__, default="request")
-        return RankedItem(item_id, row, float(self.scores[candidate]), position, loudest, heard, propensity)
+    def _items(self) -> Iterator[RankedItem]:
+        rows, candidates = self.shown, self.scored.candidates
+        places = np.minimum(np.searchsorted(candidates.rows, rows), max(len(candidates.rows) - 1, 0))
+        is_candidate = candidates.rows[places] == rows if len(candidates.rows) else np.zeros(len(rows), np.bool_)
+        found = places[is_candidate]
+        said = zip(
+            self.scores[found].tolist(),
+            candidates.shares[found].tolist(),
+            candidates.proposed[found].tolist(),
+            strict=True,
+        )
+        shown = zip(rows.tolist(), self.exploration.propensities, is_candidate.tolist(), strict=True)
+        for position, (row, propensity, scored) in enumerate(shown, start=1):
+            item_id = self.bundle.items.vocabulary.id(row)
+            if not scored:  # a popular item completes the list; scored 0, because nothing else speaks for it
+                yield RankedItem(item_id, row, 0.0, position, "popular", {"popular": 1.0}, propensity)
+                continue
+            score, shares, proposed = next(said)
+            heard = {
+                source: round(share, 4) for source, share, heard in zip(SOURCES, shares, proposed, strict=True) if heard
+            }
+            loudest = max(heard, key=heard.__getitem__, default="request")
+            yield RankedItem(item_id, row, score, position, loudest, heard, propensity)
 
     def _removed(self) -> dict[str, tuple[str, ...]]:
         request = self.inputs.request

@@ -46,7 +46,8 @@ class Source:
             items = _pairs(self.scores.rows, self.scores.scores)
         elif self.scores is not None:
             dense = address(self.scores, np.float32)
-        return (*table, *items, dense, address(self.proposals, np.int32), len(self.proposals), self.at_most)
+        proposals = address(self.proposals, np.int32) if len(self.proposals) else 0
+        return (*table, *items, dense, proposals, len(self.proposals), self.at_most)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ struct source {
 
 struct joined {
     struct places places;
-    double *sums;    /* By place, of the source at work; 0 between two of them. */
+    double *sums;          /* By place, of the source at work; 0 between two of them. */
     uint32_t *proposed_by; /* By place, a bit for each source that may propose it, and one for the caller. */
-    int32_t *touched; /* Places the source at work has scored. */
-    float *scores;    /* `[places, num_sources]` */
+    uint32_t *scored_by;   /* The same for a score. */
+    int32_t *touched;      /* Places the source at work has scored. */
+    float *scores;         /* `[num_sources, most]`; holds nothing where no bit says so. */
+    int64_t most;
 };
 
 static int64_t most_places(const struct source *sources, int64_t num_sources, int64_t num_named, int64_t catalogue) {
@@ -59,24 +61,34 @@ static inline void propose(struct joined *joined, const uint8_t *allowed, int64_
 }
 
 /* Its place, with nothing known of it yet when it is new. */
-static inline int64_t heard_of(struct joined *joined, int32_t row, int64_t num_sources) {
+static inline int64_t heard_of(struct joined *joined, int32_t row) {
     int64_t known = joined->places.count, place = place_of(&joined->places, row);
     if (place == known) {
         joined->sums[place] = 0.0;
-        joined->proposed_by[place] = 0;
-        memset(joined->scores + place * num_sources, 0, sizeof(float) * num_sources);
+        joined->proposed_by[place] = joined->scored_by[place] = 0;
     }
     return place;
 }
 
+enum { AHEAD = 2, LINE = 64 / sizeof(float) };
+
+/* The lists of an item's neighbours lie anywhere in memory, which takes long to answer. */
+static inline void look_ahead(const struct source *s, int64_t first) {
+    for (int64_t line = 0; line < 4; line++) {
+        __builtin_prefetch(s->neighbours + first + line * LINE);
+        __builtin_prefetch(s->weights + first + line * LINE);
+    }
+}
+
 /* Adds up in the order of the items, as the twin in NumPy does: the same sums to the last bit. */
-static int64_t add_up(struct joined *joined, const struct source *s, int64_t num_sources) {
+static int64_t add_up(struct joined *joined, const struct source *s) {
     int64_t num_touched = 0;
     for (int64_t i = 0; i < s->num_items; i++) {
         int64_t first = s->starts[s->items[i]], end = s->starts[s->items[i] + 1];
+        if (i + AHEAD < s->num_items) look_ahead(s, s->starts[s->items[i + AHEAD]]);
         for (int64_t j = first; j < end; j++) {
             float score = s->weights[j] * s->strengths[i];
-            int64_t place = heard_of(joined, s->neighbours[j], num_sources);
+            int64_t place = heard_of(joined, s->neighbours[j]);
             /* What has summed up to nothing meanwhile is touched twice, and looked at once: see `settle`. */
             if (joined->sums[place] == 0.0) joined->touched[num_touched++] = (int32_t)place;
             joined->sums[place] += (double)score;
@@ -87,7 +99,7 @@ static int64_t add_up(struct joined *joined, const struct source *s, int64_t num
 
 /* The sums become the source's scores, and the best of them its proposals. */
 static void settle(
-    struct joined *joined, const struct source *s, int64_t source, int64_t num_sources, int64_t num_touched, const uint8_t *allowed, uint64_t *words
+    struct joined *joined, const struct source *s, int64_t source, int64_t num_touched, const uint8_t *allowed, uint64_t *words
 ) {
     int64_t num_positive = 0;
     for (int64_t i = 0; i < num_touched; i++) {
@@ -95,7 +107,8 @@ static void settle(
         float score = (float)joined->sums[place];
         joined->sums[place] = 0.0; /* Seen again, it scores nothing more. */
         if (score == 0.0f) continue;
-        joined->scores[place * num_sources + source] = score;
+        joined->scores[source * joined->most + place] = score;
+        joined->scored_by[place] |= 1u << source;
         if (score < 0.0f) continue;
         uint32_t bits;
         memcpy(&bits, &score, sizeof bits);
@@ -107,19 +120,19 @@ static void settle(
     for (int64_t i = 0; i < k; i++) propose(joined, allowed, place_of(&joined->places, (int32_t)(0xffffffffu - (uint32_t)words[i])), source);
 }
 
-static void hear(struct joined *joined, const struct source *s, int64_t source, int64_t num_sources, const uint8_t *allowed, uint64_t *words) {
+static void hear(struct joined *joined, const struct source *s, int64_t source, const uint8_t *allowed, uint64_t *words) {
     int64_t num_touched = 0;
     if (s->starts) {
-        num_touched = add_up(joined, s, num_sources);
+        num_touched = add_up(joined, s);
     } else if (!s->dense) {
         for (; num_touched < s->num_items; num_touched++) {
-            int64_t place = heard_of(joined, s->items[num_touched], num_sources);
+            int64_t place = heard_of(joined, s->items[num_touched]);
             joined->sums[place] = s->strengths[num_touched];
             joined->touched[num_touched] = (int32_t)place;
         }
     }
-    settle(joined, s, source, num_sources, num_touched, allowed, words);
-    for (int64_t i = 0; i < s->num_proposals; i++) propose(joined, allowed, heard_of(joined, s->proposals[i], num_sources), source);
+    settle(joined, s, source, num_touched, allowed, words);
+    for (int64_t i = 0; i < s->num_proposals; i++) propose(joined, allowed, heard_of(joined, s->proposals[i]), source);
 }
 
 /* The distinct allowed items of all proposals and of those named, by ascending row, with every source's score.
@@ -138,8 +151,8 @@ int64_t join_sources(
         if (touched > most_touched) most_touched = touched;
     }
     int64_t num_words = 2 * ((most_touched > most ? most_touched : most) + 1);
-    char *memory = malloc(
-        sizeof(uint64_t) * num_words + sizeof(double) * most_known + sizeof(int32_t) * (num_slots + most_known + most_touched + most_known)
+    char *memory = room_for(
+        sizeof(uint64_t) * num_words + sizeof(double) * most_known + sizeof(int32_t) * (num_slots + 3 * most_known + most_touched)
         + sizeof(float) * most_known * num_sources
     );
     if (!memory) return -1;
@@ -148,10 +161,12 @@ int64_t join_sources(
     joined.sums = (double *)(words + num_words);
     joined.scores = (float *)(joined.sums + most_known);
     joined.proposed_by = (uint32_t *)(joined.scores + most_known * num_sources);
-    joined.touched = (int32_t *)(joined.proposed_by + most_known);
+    joined.scored_by = joined.proposed_by + most_known;
+    joined.touched = (int32_t *)(joined.scored_by + most_known);
+    joined.most = most_known;
     joined.places = places_in(joined.touched + most_touched + most_known, joined.touched + most_touched, num_slots);
-    for (int64_t s = 0; s < num_sources; s++) hear(&joined, sources + s, s, num_sources, allowed, words);
-    for (int64_t i = 0; i < num_named; i++) propose(&joined, allowed, heard_of(&joined, named[i], num_sources), num_sources);
+    for (int64_t s = 0; s < num_sources; s++) hear(&joined, sources + s, s, allowed, words);
+    for (int64_t i = 0; i < num_named; i++) propose(&joined, allowed, heard_of(&joined, named[i]), num_sources);
     int64_t count = 0;
     for (int64_t place = 0; place < joined.places.count; place++)
         if (joined.proposed_by[place]) words[count++] = (uint64_t)joined.places.numbers[place] << 32 | (uint64_t)place;
@@ -160,17 +175,17 @@ int64_t join_sources(
         int64_t place = (int64_t)(words[i] & 0xffffffffu);
         rows[i] = joined.places.numbers[place];
         for (int64_t s = 0; s < num_sources; s++) {
-            scores[i * num_sources + s] = sources[s].dense ? sources[s].dense[rows[i]] : joined.scores[place * num_sources + s];
+            float score = joined.scored_by[place] >> s & 1 ? joined.scores[s * most_known + place] : 0.0f;
+            scores[i * num_sources + s] = sources[s].dense ? sources[s].dense[rows[i]] : score;
             proposed[i * num_sources + s] = joined.proposed_by[place] >> s & 1;
         }
     }
-    free(memory);
     return count;
 }
 
 /* Numbers of rows that occur several times, added up as they stand `[returned]`, by ascending row. -1 when there is no memory. */
 int64_t sum_by_row(const int32_t *rows, const float *numbers, int64_t count, int32_t *distinct, float *sums) {
-    uint64_t *words = malloc(2 * sizeof *words * (count + 1));
+    uint64_t *words = room_for(2 * sizeof *words * (count + 1));
     if (!words) return -1;
     for (int64_t i = 0; i < count; i++) words[i] = (uint64_t)(uint32_t)rows[i] << 32 | (uint64_t)i;
     sort_words(words, words + count, count, 32, 64);
@@ -182,6 +197,5 @@ int64_t sum_by_row(const int32_t *rows, const float *numbers, int64_t count, int
         distinct[found] = (int32_t)row;
         sums[found] = (float)sum;
     }
-    free(words);
     return found;
 }

@@ -55,7 +55,7 @@ static void own_of_item(const struct history *h, const uint64_t *words, int64_t 
 
 /* `own [num_rows, OWN]` of ascending rows. Returns the number of distinct items in the history, -1 when there is no memory. */
 int64_t own_features(const struct history *h, const int32_t *rows, int64_t num_rows, float *own) {
-    uint64_t *words = malloc(2 * sizeof *words * (h->num_events + 1));
+    uint64_t *words = room_for(2 * sizeof *words * (h->num_events + 1));
     if (!words) return -1;
     for (int64_t i = 0; i < h->num_events; i++) words[i] = (uint64_t)(uint32_t)h->item_rows[i] << 32 | (uint64_t)i;
     sort_words(words, words + h->num_events, h->num_events, 32, 64);
@@ -68,7 +68,6 @@ int64_t own_features(const struct history *h, const int32_t *rows, int64_t num_r
         while (row < num_rows && rows[row] < item) row++;
         if (row < num_rows && rows[row] == item) own_of_item(h, words + begin, end - begin, own + row * OWN);
     }
-    free(words);
     return num_items;
 }
 
@@ -79,7 +78,7 @@ int64_t shares_of_groups(
     float *shares
 ) {
     int64_t num_slots = slots_for(num_events);
-    double *sums = malloc(sizeof *sums * (num_events + 1) + sizeof(int32_t) * (num_slots + num_events));
+    double *sums = room_for(sizeof *sums * (num_events + 1) + sizeof(int32_t) * (num_slots + num_events));
     if (!sums) return -1;
     int32_t *numbers = (int32_t *)(sums + num_events + 1), *slots = numbers + num_events;
     for (int64_t kind = 0; kind < num_kinds; kind++) {
@@ -99,7 +98,6 @@ int64_t shares_of_groups(
             shares[i * num_kinds + kind] = place < 0 ? 0.0f : (float)(sums[place] / total);
         }
     }
-    free(sums);
     return 0;
 }
 
@@ -119,7 +117,7 @@ int64_t shares_of_best(const float *scores, int64_t num_rows, int64_t num_source
 
 /* 1 / rank in each source, the lower row first of equal scores; 0 where the score is not above 0. Returns -1 when there is no memory. */
 int64_t reciprocal_ranks(const float *scores, int64_t num_rows, int64_t num_sources, float *ranks) {
-    uint64_t *words = malloc(2 * sizeof *words * (num_rows + 1));
+    uint64_t *words = room_for(2 * sizeof *words * (num_rows + 1));
     if (!words) return -1;
     memset(ranks, 0, sizeof *ranks * num_rows * num_sources);
     for (int64_t source = 0; source < num_sources; source++) {
@@ -132,29 +130,37 @@ int64_t reciprocal_ranks(const float *scores, int64_t num_rows, int64_t num_sour
         sort_words(words, words + count, count, 32, 64);
         for (int64_t i = 0; i < count; i++) ranks[(int64_t)(words[i] & 0xffffffffu) * num_sources + source] = (float)(1.0 / (double)(i + 1));
     }
-    free(words);
     return 0;
 }
 
 /* Columns that stand side by side in the features. */
 struct block {
-    const char *values;
+    const float *values;
     int64_t width;
     int64_t stride;       /* Values from one row to the next; 0 where all rows have the same. */
     const int32_t *index; /* Which row of `values` each row has; NULL: its own. */
-    int64_t are_flags;    /* Bytes and no floats. */
 };
+
+/* Widths that occur: a copy of known size is a few instructions, one of any size is a call. */
+#define COPIES(width) \
+    case width: \
+        for (int64_t i = 0; i < num_rows; i++) \
+            memcpy(to + i * num_features, from + (b->index ? b->index[i] : i) * b->stride, sizeof(float) * width); \
+        break;
+
+static void copy(const struct block *b, int64_t num_rows, int64_t num_features, float *to) {
+    const float *from = b->values;
+    switch (b->width) {
+        COPIES(1) COPIES(2) COPIES(3) COPIES(4) COPIES(5) COPIES(6) COPIES(7) COPIES(8) COPIES(9) COPIES(10) COPIES(11) COPIES(12)
+        COPIES(13) COPIES(14) COPIES(15) COPIES(16) COPIES(17) COPIES(18) COPIES(19) COPIES(20)
+        default:
+            for (int64_t i = 0; i < num_rows; i++)
+                memcpy(to + i * num_features, from + (b->index ? b->index[i] : i) * b->stride, sizeof(float) * b->width);
+    }
+}
 
 /* `features [num_rows, sum of widths]` */
 int64_t side_by_side(const struct block *blocks, int64_t num_blocks, int64_t num_rows, int64_t num_features, float *features) {
-    for (const struct block *b = blocks; b < blocks + num_blocks; features += b->width, b++)
-        for (int64_t i = 0; i < num_rows; i++) {
-            float *to = features + i * num_features;
-            int64_t from = (b->index ? b->index[i] : i) * b->stride;
-            if (b->are_flags)
-                for (int64_t j = 0; j < b->width; j++) to[j] = ((const uint8_t *)b->values)[from + j];
-            else
-                for (int64_t j = 0; j < b->width; j++) to[j] = ((const float *)b->values)[from + j];
-        }
+    for (const struct block *b = blocks; b < blocks + num_blocks; features += b->width, b++) copy(b, num_rows, num_features, features);
     return 0;
 }

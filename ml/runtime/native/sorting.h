@@ -7,6 +7,19 @@
 
 enum { FEW = 48, FREE = -1 };
 
+/* Room for one call, kept for the next of the same thread: what malloc gives back to the system costs a page fault each 4 KB to get again.
+   NULL when there is none. Whatever a thread got before is gone. */
+static inline void *room_for(size_t size) {
+    static _Thread_local void *room;
+    static _Thread_local size_t has;
+    if (has < size) {
+        free(room);
+        room = malloc(size + size / 2);
+        has = room ? size + size / 2 : 0;
+    }
+    return room;
+}
+
 /* Ascending by the bits [low, high), a byte at a time; words that are equal there stay as they stood. `space` has room for as many. */
 static inline void sort_words(uint64_t *words, uint64_t *space, int64_t count, int low, int high) {
     if (count <= FEW) {
