@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Condition, Thread
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -117,12 +116,12 @@ class Visits:
         *,
         surface: str,
         stages_ms: Mapping[str, float],
-        trace: Callable[[], Mapping[str, Any]] = dict,
+        trace: Callable[[], str] = lambda: "{}",
     ) -> None:
         """Write a list down and remember its items as shown. Called after the list has gone out, and never fails for want of a database.
 
         Args:
-            trace: makes what `FeedbackLog.trace_of` gives back later; anything JSON can hold.
+            trace: makes what `FeedbackLog.trace_of` gives back later, as JSON.
         """
         at_us = microseconds(caller.asked_at)
         self._log.shown(

@@ -1,5 +1,6 @@
 """Fitted, saved and exactly invertible transforms of numbers."""
 
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -81,3 +82,11 @@ def cyclical_time(at: Seconds) -> Floats:
     return np.stack(
         [np.sin(angles[:, 0]), np.cos(angles[:, 0]), np.sin(angles[:, 1]), np.cos(angles[:, 1])], axis=1
     ).astype(np.float32)
+
+
+@lru_cache(4)
+def cyclical_instant(at: int) -> Floats:
+    """The same of one instant, in seconds `[4]`; kept for who asks in the same second, so not to be written to."""
+    found: Floats = cyclical_time(np.array([at]))[0]
+    found.flags.writeable = False
+    return found

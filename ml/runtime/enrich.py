@@ -8,7 +8,7 @@ from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
 from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
-from ml.features.transforms import cyclical_time
+from ml.features.transforms import cyclical_instant
 from ml.runtime.blocks import Taken, side_by_side
 from ml.runtime.candidates import SOURCES, WEIGHT_OF_CODE, Candidates, decayed_weights
 from ml.runtime.items import ItemTable
@@ -94,7 +94,7 @@ def features_of(
         (price - _mean(prices_seen))[:, None],
         heads.value_normalized[:, None],
         heads.conversion[:, None],
-        cyclical_time(np.array([at]))[0],
+        cyclical_instant(at),
     )
 
 

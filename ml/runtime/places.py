@@ -40,7 +40,8 @@ def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: in
 
 def behind(first: Rows, rows: Rows) -> Rows:
     """All rows in a new order: the first ten, and behind them the others as they were."""
-    return np.concatenate([first, rows[~np.isin(rows, first)]])
+    ahead = first.tolist()
+    return np.array([*ahead, *(row for row in rows.tolist() if row not in ahead)], np.int32)
 
 
 def _filled(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, missing: int, at: int) -> Rows:

@@ -248,7 +248,7 @@ def _request_row(shown: ShownList) -> dict[str, Any]:
         "bundle_version": shown.bundle_version,
         "shown_at_us": shown.shown_at_us,
         "stages_ms": json.dumps(dict(shown.stages_ms), separators=(",", ":")),
-        "trace": json.dumps(shown.trace(), separators=(",", ":")),
+        "trace": shown.trace(),
     }
 
 
