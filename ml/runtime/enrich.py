@@ -9,7 +9,8 @@ from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.features.transforms import cyclical_time
-from ml.runtime.candidates import SOURCES, Candidates, decayed_weights
+from ml.runtime.candidates import SOURCES, Candidates
+from ml.runtime.interest import decayed_weights
 from ml.runtime.items import ItemTable
 from ml.runtime.order import falling
 from ml.runtime.towers import HeadPredictions
