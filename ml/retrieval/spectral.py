@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from ml.candidates.low_rank import inverse_root, leading
 from ml.contract.types import Floats
 from ml.dataset.examples import ExampleSource
 from ml.retrieval.settings import RetrieverSettings
@@ -12,8 +13,6 @@ from ml.retrieval.settings import RetrieverSettings
 if TYPE_CHECKING:
     from ml.retrieval.multitask import MultitaskModel
 
-POWER_ITERATIONS = 3
-SPARE_COLUMNS = 16
 POPULARITY = 0.15
 """Product that an item e times as common is ahead by. A softmax at temperature 0.1 learns 0.1; on Gowalla 0.1 and 0.15 find
 equally much (.167, .168), 0.05 and 0.2 less (.153, .148). The greater, because a user's history joins their vector and has little of it."""
@@ -49,9 +48,9 @@ def factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Factors:
     """
     per_user, per_item = (np.asarray(chosen.sum(axis=axis), np.float32) for axis in (1, 0))
     normalised = sparse.csr_array(
-        sparse.diags_array(_inverse_root(per_user)) @ chosen @ sparse.diags_array(_inverse_root(per_item))
+        sparse.diags_array(inverse_root(per_user)) @ chosen @ sparse.diags_array(inverse_root(per_item))
     )
-    users, items = (_unit(each) for each in _leading(normalised, dim - 1, seed=seed))
+    users, items = (_unit(each) for each in leading(normalised, dim - 1, seed=seed))
     common = np.log(np.maximum(per_item, 1.0))
     common -= common[per_item > 0].mean() if per_item.any() else 0.0
     popularity = np.where(per_item > 0, POPULARITY * common, 0.0)
@@ -74,31 +73,8 @@ def start_from(first: Factors, model: "MultitaskModel") -> None:
         kernel.assign(np.zeros(kernel.shape, np.float32))
 
 
-def _leading(matrix: sparse.csr_array, count: int, *, seed: int) -> tuple[Floats, Floats]:
-    """Left factors times singular values `[n, count]` and right factors `[m, count]`, zeros where the matrix has fewer.
-
-    Halko et al. 2011, "Finding structure with randomness", algorithm 4.4.
-    """
-    found = min(count, *matrix.shape)
-    drawn = np.random.default_rng(seed).standard_normal((matrix.shape[1], min(found + SPARE_COLUMNS, *matrix.shape)))
-    basis, transposed = drawn.astype(np.float32), sparse.csr_array(matrix.T)
-    for _ in range(POWER_ITERATIONS):
-        basis = np.linalg.qr(transposed @ (matrix @ basis))[0]
-    left = matrix @ basis
-    _, turns = np.linalg.eigh(left.T @ left)  # ascending
-    turns = turns[:, ::-1][:, :found]
-    padding = ((0, 0), (0, count - found))
-    return np.pad(left @ turns, padding), np.pad(basis @ turns, padding)
-
-
 def _unit(vectors: Floats) -> Floats:
     """Rows of length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Floats = (vectors / np.where(lengths > 1e-6, lengths, np.inf)).astype(np.float32)
     return scaled
-
-
-def _inverse_root(counts: Floats) -> Floats:
-    """1 / √n, 0 for none."""
-    root: Floats = np.where(counts > 0, np.maximum(counts, 1) ** -0.5, 0.0).astype(np.float32)
-    return root

@@ -10,10 +10,13 @@ from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.features.transforms import cyclical_instant
 from ml.runtime.blocks import Taken, side_by_side
-from ml.runtime.candidates import SOURCES, WEIGHT_OF_CODE, Candidates, decayed_weights
+from ml.runtime.candidates import SOURCES, Candidates
+from ml.runtime.habits import ITEM_HABITS, RHYTHM, habits
+from ml.runtime.interest import WEIGHT_OF_CODE, decayed_weights
 from ml.runtime.items import ItemTable
 from ml.runtime.kernel import Kernel, address, compiled, require_memory, structs
 from ml.runtime.order import falling
+from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.towers import HeadPredictions
 
 SPANS = np.array([7.0, 30.0, 180.0])
@@ -48,10 +51,14 @@ FEATURES: tuple[str, ...] = (
     *(f"proposed_{source}" for source in SOURCES),
     "num_sources",
     *(f"own_{name}" for name in OWN),
+    *(f"own_{name}" for name in ITEM_HABITS),
+    "own_due_as_others",
     *(f"affinity_{name}" for name in AFFINITIES),
     *(f"item_{name}" for name in ITEM_FEATURES),
+    *(f"item_{name}" for name in PULSE),
     "item_price",
     *(f"user_{name}" for name in USER_FEATURES),
+    *(f"user_{name}" for name in RHYTHM),
     "history_length",
     "history_distinct",
     "history_days_since_last",
@@ -71,11 +78,14 @@ def features_of(
     history: History,
     user_features: Floats,
     items: ItemTable,
+    pulse: Pulse,
     heads: HeadPredictions,
     at: int,
 ) -> Floats:
     """One row per candidate, one column per name in `FEATURES`. `[num_candidates, len(FEATURES)]`, NaN is "unknown"."""
     rows = candidates.rows
+    own, habit = own_features(history, rows, at=at), habits(history, rows, at=at)
+    due_as_others = own[:, OWN.index("days_since_purchase")] / pulse.days_between_purchases[rows]
     price, prices_seen = items.log_price[rows], items.log_price[history.item_rows[-50:]]
     return side_by_side(
         len(rows),
@@ -85,11 +95,15 @@ def features_of(
         reciprocal_ranks(candidates.scores),
         candidates.proposed,
         candidates.proposed.sum(axis=1, dtype=np.float32)[:, None],
-        own_features(history, rows, at=at),
+        own,
+        habit.of_items,
+        due_as_others[:, None],
         affinities(history, rows, items, at=at),
         Taken(items.features, rows),
+        Taken(pulse.values, rows),
         price[:, None],
         user_features,
+        habit.rhythm,
         _history_summary(history, at=at),
         (price - _mean(prices_seen))[:, None],
         heads.value_normalized[:, None],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,8 +280,15 @@ def _numbers(bundle: Bundle, *, fewer: bool) -> CandidateSettings:
 
 
 def ranking_inputs(bundle: Bundle, user: KnownUser, history: History, *, at: int) -> tuple[Candidates, Floats]:
-    """Candidates of one user and their features: what the ranker sees, in training as in an answer."""
-    found = _found(bundle, user, history, at=at, allowed=bundle.items.available)
+    """Candidates of one user and their features: what the ranker sees, in training as in an answer.
+
+    What a rule keeps from this user is no candidate: where nobody buys twice, the ranker would learn little else than that.
+    """
+    state = OnlineState(bundle.version, history)
+    allowed = allowed_items(
+        bundle.items, bundle.settings.rules, HomeRequest(), state, now=datetime.fromtimestamp(at, UTC)
+    )
+    found = _found(bundle, user, history, at=at, allowed=allowed.mask)
     return found.candidates, found.features(bundle, user, history, at=at)
 
 
@@ -300,6 +307,7 @@ class _Found:
             history=history,
             user_features=user.features,
             items=bundle.items,
+            pulse=bundle.sources.pulse,
             heads=bundle.towers.rate(self.query, bundle.vectors[self.candidates.rows]),
             at=at,
         )

@@ -26,14 +26,18 @@ class Neighbours:
     strengths: Floats
 
 
+Scores = Neighbours | SparseScores
+"""Of a few items; all others score 0."""
+
+
 @dataclass(frozen=True)
 class Source:
     """What one source says in one request."""
 
-    scores: Neighbours | SparseScores | Floats | None
+    scores: Scores | Floats | None
     """By way of a table, of a few items, or of every item `[num_items]`; None where the caller scores the candidates himself."""
     at_most: int = 0
-    """It proposes so many, those with the best scores above 0."""
+    """It proposes so many of what is allowed, those with the best scores above 0."""
     proposals: Rows = field(default_factory=lambda: NO_ROWS)
     """What it proposes besides, whatever the scores."""
 
@@ -90,7 +94,7 @@ def by_kernel(sources: Sequence[Source], named: Rows, allowed: NDArray[np.bool_]
 def by_numpy(sources: Sequence[Source], named: Rows, allowed: NDArray[np.bool_]) -> Joined:
     said = [_added_up(source.scores) for source in sources]
     proposals = [
-        np.concatenate([scores.top(source.at_most), source.proposals])
+        np.concatenate([scores.top(source.at_most, allowed), source.proposals])
         if isinstance(scores, SparseScores)
         else source.proposals
         for source, scores in zip(sources, said, strict=True)
@@ -103,7 +107,7 @@ def by_numpy(sources: Sequence[Source], named: Rows, allowed: NDArray[np.bool_])
     return Joined(rows, scores, proposed)
 
 
-def _added_up(scores: Neighbours | SparseScores | Floats | None) -> SparseScores | Floats | None:
+def _added_up(scores: Scores | Floats | None) -> SparseScores | Floats | None:
     return scores.table.scores(scores.rows, scores.strengths) if isinstance(scores, Neighbours) else scores
 
 

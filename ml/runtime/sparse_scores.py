@@ -51,10 +51,10 @@ class SparseScores:
     def none(cls) -> Self:
         return cls(np.empty(0, np.int32), np.empty(0, np.float32))
 
-    def top(self, k: int) -> Rows:
-        """The rows of the `k` best positive scores, best first; equal scores by row."""
-        positive = self.scores > 0
-        rows, scores = self.rows[positive], self.scores[positive]
+    def top(self, k: int, allowed: NDArray[np.bool_]) -> Rows:
+        """The rows of the `k` best positive scores among the allowed `[num_items]`, best first; equal scores by row."""
+        kept = (self.scores > 0) & allowed[self.rows]
+        rows, scores = self.rows[kept], self.scores[kept]
         if 0 < k < len(rows):
             enough = scores >= np.partition(scores, -k)[-k]
             rows, scores = rows[enough], scores[enough]

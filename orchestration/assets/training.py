@@ -103,13 +103,12 @@ def candidate_sources(
     training_examples: TrainingData, item_vectors: ItemVectors, recipe: RecipeResource
 ) -> dg.Output[SourceTables]:
     """The sources that are tables, as of T: EASE and item-kNN weights, bought together, popular and trending items."""
-    cut_at, chosen = training_examples.cut_at, recipe.read()
+    cut_at = training_examples.cut_at
     tables = fit_sources(
         log_at(training_examples, cut_at, item_vectors.items),
-        num_items=len(item_vectors.items),
+        item_vectors.items,
         cut=int(cut_at.timestamp()),
-        interest_decay_days=chosen.request.candidates.interest_decay_days,
-        settings=chosen.sources,
+        settings=recipe.read().sources,
     )
     return dg.Output(tables, metadata=tables.summary())
 

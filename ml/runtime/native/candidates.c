@@ -2,7 +2,7 @@
 #include "sorting.h"
 
 /* One source. Its scores are one of three: those of a table of neighbours, pairs of item and score, or a number for every item.
-   It proposes the best `at_most` of them where they are positive, or else the `proposals`. */
+   It proposes the best `at_most` of what is allowed and scores above 0, and the `proposals`. */
 struct source {
     const int64_t *starts; /* The table; NULL for none. */
     const int32_t *neighbours;
@@ -109,10 +109,9 @@ static void settle(
         if (score == 0.0f) continue;
         joined->scores[source * joined->most + place] = score;
         joined->scored_by[place] |= 1u << source;
-        if (score < 0.0f) continue;
-        uint32_t bits;
+        uint32_t bits, row = (uint32_t)joined->places.numbers[place];
+        if (score < 0.0f || !allowed[row]) continue;
         memcpy(&bits, &score, sizeof bits);
-        uint32_t row = (uint32_t)joined->places.numbers[place];
         words[num_positive++] = (uint64_t)bits << 32 | (0xffffffffu - row); /* Of equal scores the lower row is the better. */
     }
     int64_t k = s->at_most < num_positive ? s->at_most : num_positive;

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from ml.contract.events import EVENT_TYPES, EventType
 from ml.runtime.bundle import Bundle
-from ml.runtime.candidates import CandidateSettings
+from ml.runtime.candidates import SOURCES, CandidateSettings
 from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.items import ItemTable
 from ml.runtime.requests import RankRequest, Request
@@ -30,7 +30,8 @@ EFFORT = settings(
 """A few seconds a test; `AISLE_TEST_EFFORT=20` looks twenty times as long."""
 
 FEW = CandidateSettings(
-    two_tower=3, ease=2, item_knn=2, bought_together=2, repurchase=2, popular=1, trending=1, session_days=2
+    **dict.fromkeys(SOURCES, 1) | {"two_tower": 3, "ease": 2, "item_knn": 2, "bought_together": 2, "repurchase": 2},
+    session_days=2,
 )
 """So few proposals that most of a list must come from elsewhere."""
 

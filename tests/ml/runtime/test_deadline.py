@@ -38,7 +38,7 @@ LATE = {
 @pytest.fixture
 def shop(bundle):
     """The small world has forty items: with the usual numbers a quarter of the proposals would still be all of them."""
-    numbers = CandidateSettings(two_tower=8, ease=8, item_knn=8, bought_together=8, repurchase=8, popular=4, trending=4)
+    numbers = CandidateSettings(**dict.fromkeys(SOURCES, 4))
     return replace(bundle, settings=RequestSettings(candidates=numbers))
 
 

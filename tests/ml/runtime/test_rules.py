@@ -121,7 +121,7 @@ def test_fillers_make_the_ten_as_mixed_as_they_must_be(bundle):
     """The two candidates are of one category; what completes the list must be of others."""
     request = RequestSettings.model_validate(
         {
-            "candidates": {"two_tower": 2, "ease": 0, "item_knn": 0, "bought_together": 0, "repurchase": 0, "popular": 1, "trending": 0},
+            "candidates": dict.fromkeys(SOURCES, 0) | {"two_tower": 2, "popular": 1},
             "rules": {"max_per_category_in_top_10": 1},
         }
     )  # fmt: skip
