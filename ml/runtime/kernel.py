@@ -92,6 +92,8 @@ def address(values: NDArray[Any], dtype: DTypeLike) -> int:
             f"The kernel needs a contiguous array of {np.dtype(dtype)}. Received: {values.dtype} with strides {values.strides}. "
             "Make it so with np.ascontiguousarray."
         )
+    if values.size and values.flags.writeable:  # a quarter of the time of the other way, and a list needs sixty of them
+        return ctypes.addressof(ctypes.c_char.from_buffer(values))  # type: ignore[arg-type]
     return int(values.ctypes.data)
 
 
