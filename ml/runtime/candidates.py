@@ -72,9 +72,11 @@ class CandidateSettings(BaseModel):
     trending: int = Field(30, ge=0, le=2_000, description="Items whose interest has risen most.")
     session_days: float = Field(2.0, gt=0, description="`bought_together` follows events of so many last days.")
     interest_decay_days: float = Field(60.0, gt=0, description="Fading interest falls by e every so many days.")
-    newest_items: int = Field(20, ge=1, le=1_000, description="Sources that follow the newest items look at so many.")
+    newest_items: int = Field(40, ge=1, le=1_000, description="Sources that follow the newest items look at so many.")
     newest_half_life: float = Field(
-        2.0, gt=0, description="Of these, an item so many places further back counts half as much."
+        2.0,
+        gt=0,
+        description="Of these, one liked so many moments earlier counts half as much; an order is one moment.",
     )
     late_share: float = Field(
         0.25, gt=0, le=1, description="Share of each number that is left when 80 % of a request's time is spent."

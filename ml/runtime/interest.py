@@ -39,7 +39,8 @@ class Readings:
     session: Interest
     """Events of the last days alone."""
     newest: Interest
-    """The last items alone, by their order: strength 1, then ever less by the same factor. The age in days is not asked."""
+    """The last items alone: those of the last moment with strength 1, with each moment before it ever less. How long ago that was
+    is not asked. All that one user did at one instant, a whole order say, is one moment."""
 
     @classmethod
     def of(
@@ -51,15 +52,16 @@ class Readings:
             lasting=Interest.summed(history.item_rows, weights),
             fading=Interest.summed(history.item_rows, decayed_weights(history, at=at, decay_days=decay_days)),
             session=Interest.summed(history.item_rows[recent], weights[recent]),
-            newest=_newest(history.item_rows[weights > 0], items=newest_items, half_life=half_life),
+            newest=_newest(history.taken(np.flatnonzero(weights > 0)), items=newest_items, half_life=half_life),
         )
 
 
-def _newest(rows: Rows, *, items: int, half_life: float) -> Interest:
-    """Of `rows` in the order they happened, the last one last."""
-    _, back = np.unique(rows[::-1], return_index=True)
-    back = np.sort(back)[:items]
-    return Interest(rows[::-1][back], (0.5 ** (np.arange(len(back)) / half_life)).astype(np.float32))
+def _newest(liked: History, *, items: int, half_life: float) -> Interest:
+    rows, at = liked.item_rows[::-1], liked.occurred_at[::-1]
+    _, first = np.unique(rows, return_index=True)
+    newest = np.sort(first)[:items]
+    moments = np.cumsum(np.diff(at, prepend=at[:1]) != 0)[newest]
+    return Interest(rows[newest], (0.5 ** (moments / half_life)).astype(np.float32))
 
 
 def strength(weight: Floats) -> Floats:
