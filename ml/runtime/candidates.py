@@ -36,7 +36,7 @@ NEIGHBOURS: Mapping[str, Asked] = {
     "recent_knn": Asked("item_knn", "newest"),
     "next_items": Asked("next_items", "newest"),
     "content": Asked("content", "newest"),
-    "bought_together": Asked("bought_together", "session"),
+    "bought_together": Asked("bought_together", "newest"),
 }
 """A further one is a line here, a table fitted in `ml.candidates` and its number in `CandidateSettings`."""
 
@@ -65,12 +65,11 @@ class CandidateSettings(BaseModel):
         description="The best, by the factors of who chose what, of all that the other sources propose.",
     )
     bought_together: int = Field(
-        100, ge=0, le=2_000, description="Items that lay in one basket with those of the last `session_days`."
+        100, ge=0, le=2_000, description="Items that lay in one basket with the user's `newest_items`."
     )
     repurchase: int = Field(200, ge=0, le=2_000, description="Items the user has shown interest in before.")
     popular: int = Field(100, ge=1, le=2_000, description="Items with most interest lately; also what a stranger sees.")
     trending: int = Field(30, ge=0, le=2_000, description="Items whose interest has risen most.")
-    session_days: float = Field(2.0, gt=0, description="`bought_together` follows events of so many last days.")
     interest_decay_days: float = Field(60.0, gt=0, description="Fading interest falls by e every so many days.")
     newest_items: int = Field(40, ge=1, le=1_000, description="Sources that follow the newest items look at so many.")
     newest_half_life: float = Field(
@@ -87,7 +86,6 @@ class CandidateSettings(BaseModel):
             history,
             at=at,
             decay_days=self.interest_decay_days,
-            session_days=self.session_days,
             newest_items=self.newest_items,
             half_life=self.newest_half_life,
         )

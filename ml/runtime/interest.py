@@ -36,22 +36,16 @@ class Readings:
     """All of it, however old: what somebody is like."""
     fading: Interest
     """The same, with each event's weight falling with its age."""
-    session: Interest
-    """Events of the last days alone."""
     newest: Interest
     """The last items alone: those of the last moment with strength 1, with each moment before it ever less. How long ago that was
     is not asked. All that one user did at one instant, a whole order say, is one moment."""
 
     @classmethod
-    def of(
-        cls, history: History, *, at: int, decay_days: float, session_days: float, newest_items: int, half_life: float
-    ) -> Self:
+    def of(cls, history: History, *, at: int, decay_days: float, newest_items: int, half_life: float) -> Self:
         weights = WEIGHT_OF_CODE[history.event_codes]
-        recent = history.occurred_at >= at - session_days * SECONDS_PER_DAY
         return cls(
             lasting=Interest.summed(history.item_rows, weights),
             fading=Interest.summed(history.item_rows, decayed_weights(history, at=at, decay_days=decay_days)),
-            session=Interest.summed(history.item_rows[recent], weights[recent]),
             newest=_newest(history.taken(np.flatnonzero(weights > 0)), items=newest_items, half_life=half_life),
         )
 

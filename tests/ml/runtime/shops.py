@@ -31,7 +31,6 @@ EFFORT = settings(
 
 FEW = CandidateSettings(
     **dict.fromkeys(SOURCES, 1) | {"two_tower": 3, "ease": 2, "item_knn": 2, "bought_together": 2, "repurchase": 2},
-    session_days=2,
 )
 """So few proposals that most of a list must come from elsewhere."""
 

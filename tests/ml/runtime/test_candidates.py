@@ -95,13 +95,6 @@ def test_nor_does_it_take_a_place_of_the_two_towers():
     assert proposed(home(past, tables(), forbidden=(10, 11), two_tower=2), "two_tower") == [8, 9]
 
 
-def test_the_session_forgets_what_the_lasting_interest_knows():
-    links = {1: {7: 0.5}}
-    past = history(1, 2, 3, 4)  # item 1 four days ago
-    assert proposed(home(past, tables(bought_together=links), bought_together=3), "bought_together") == []
-    assert proposed(home(past, tables(ease=links), ease=3), "ease") == [7]
-
-
 def test_the_factors_choose_among_what_the_others_propose():
     """Items 0, 1 and 2 have a direction of their own; 0 is the user's, and all share a little."""
     sources = tables(item_knn={0: {1: 0.5, 5: 0.4}})

@@ -82,7 +82,7 @@ def test_some_candidates_are_a_share_of_what_each_source_proposes():
     late = numbers.when_late()
     assert (late.two_tower, late.ease, late.item_knn, late.popular) == (200 / 4, 0, 1, 2)
     assert all(getattr(late, source) <= getattr(numbers, source) for source in SOURCES)
-    assert late.session_days == numbers.session_days
+    assert late.newest_items == numbers.newest_items
 
 
 def test_with_fewer_candidates_the_ranker_has_less_to_do_and_still_the_last_word(shop):

@@ -19,7 +19,7 @@ def readings(*events: tuple[int, EventType, float], newest_items: int = 10) -> R
         np.array([NOW - int(age * SECONDS_PER_DAY) for age in ages], np.int64),
         np.ones(len(rows), np.float32),
     )
-    return Readings.of(history, at=NOW, decay_days=60.0, session_days=2.0, newest_items=newest_items, half_life=1.0)
+    return Readings.of(history, at=NOW, decay_days=60.0, newest_items=newest_items, half_life=1.0)
 
 
 def test_lasting_interest_forgets_nothing_and_fading_interest_does():
@@ -27,10 +27,6 @@ def test_lasting_interest_forgets_nothing_and_fading_interest_does():
     assert found.lasting.rows.tolist() == found.fading.rows.tolist() == [3, 5]
     assert found.lasting.strengths.tolist() == pytest.approx([1 - np.exp(-1)] * 2)
     assert found.fading.strengths.tolist() == pytest.approx([1 - np.exp(-np.exp(-1)), 1 - np.exp(-1)])
-
-
-def test_a_session_is_of_the_last_days_alone():
-    assert readings((3, EventType.VIEW, 2.5), (5, EventType.VIEW, 1)).session.rows.tolist() == [5]
 
 
 def test_the_newest_items_count_by_moments_and_an_order_is_one():
@@ -59,5 +55,5 @@ def test_what_was_given_back_is_no_newest_item():
 
 def test_who_did_nothing_is_interested_in_nothing():
     nothing = History.empty()
-    found = Readings.of(nothing, at=NOW, decay_days=1, session_days=1, newest_items=5, half_life=1)
-    assert [len(each.rows) for each in (found.lasting, found.fading, found.session, found.newest)] == [0] * 4
+    found = Readings.of(nothing, at=NOW, decay_days=1, newest_items=5, half_life=1)
+    assert [len(each.rows) for each in (found.lasting, found.fading, found.newest)] == [0] * 3
