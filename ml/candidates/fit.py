@@ -6,6 +6,7 @@ from scipy import sparse
 from ml.candidates.likeness import alike, ease
 from ml.candidates.low_rank import item_factors
 from ml.candidates.matrices import basket_matrix, interest_matrix, moments, word_matrix
+from ml.candidates.pulse import pulse_of
 from ml.candidates.settings import SourceSettings
 from ml.contract.types import Floats
 from ml.features.log import InteractionLog
@@ -29,6 +30,7 @@ def fit_sources(log: InteractionLog, items: ItemTable, *, cut: int, settings: So
         },
         factors=item_factors(interest, rank=settings.spectral_rank),
         popularity=popularity(log, num_items=len(items), cut=cut, decay_days=settings.popularity_decay_days),
+        pulse=pulse_of(log, num_items=len(items), cut=cut),
     )
 
 

@@ -18,6 +18,7 @@ from ml.runtime.interest import Interest, Readings
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.order import falling
 from ml.runtime.popular import Popularity
+from ml.runtime.pulse import Pulse
 from ml.runtime.search import Index
 from ml.runtime.sparse_scores import SparseScores
 
@@ -103,6 +104,7 @@ class SourceTables:
     """By the names in `TABLES`."""
     factors: ItemFactors
     popularity: Popularity
+    pulse: Pulse
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +112,7 @@ class SourceTables:
             table.save(folder / f"{name}.npz")
         self.factors.save(folder)
         self.popularity.save(folder / "popularity.npz")
+        self.pulse.save(folder / "pulse.npy")
 
     def summary(self) -> dict[str, int | float]:
         """Items with at least one neighbour, by table."""
@@ -124,7 +127,8 @@ class SourceTables:
     @classmethod
     def load(cls, folder: Path) -> Self:
         tables = {name: NeighbourTable.load(folder / f"{name}.npz") for name in TABLES}
-        return cls(tables, ItemFactors.load(folder), Popularity.load(folder / "popularity.npz"))
+        popularity, pulse = Popularity.load(folder / "popularity.npz"), Pulse.load(folder / "pulse.npy")
+        return cls(tables, ItemFactors.load(folder), popularity, pulse)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.features.transforms import cyclical_time
 from ml.runtime.candidates import SOURCES, Candidates
+from ml.runtime.habits import ITEM_HABITS, RHYTHM, habits
 from ml.runtime.interest import decayed_weights
 from ml.runtime.items import ItemTable
 from ml.runtime.order import falling
+from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.towers import HeadPredictions
 
 OWN = (
@@ -42,10 +44,14 @@ FEATURES: tuple[str, ...] = (
     *(f"proposed_{source}" for source in SOURCES),
     "num_sources",
     *(f"own_{name}" for name in OWN),
+    *(f"own_{name}" for name in ITEM_HABITS),
+    "own_due_as_others",
     *(f"affinity_{name}" for name in AFFINITIES),
     *(f"item_{name}" for name in ITEM_FEATURES),
+    *(f"item_{name}" for name in PULSE),
     "item_price",
     *(f"user_{name}" for name in USER_FEATURES),
+    *(f"user_{name}" for name in RHYTHM),
     "history_length",
     "history_distinct",
     "history_days_since_last",
@@ -65,23 +71,30 @@ def features_of(
     history: History,
     user_features: Floats,
     items: ItemTable,
+    pulse: Pulse,
     heads: HeadPredictions,
     at: int,
 ) -> Floats:
     """One row per candidate, one column per name in `FEATURES`. `[num_candidates, len(FEATURES)]`, NaN is "unknown"."""
     rows = candidates.rows
     price = np.log(np.maximum(items.price[rows], 0.01))
+    own, habit = own_features(history, rows, at=at), habits(history, rows, at=at)
+    due_as_others = own[:, OWN.index("days_since_purchase")] / pulse.days_between_purchases[rows]
     blocks = (
         candidates.scores,
         candidates.shares,
         _ranks(candidates.scores),
         candidates.proposed,
         candidates.proposed.sum(axis=1)[:, None],
-        own_features(history, rows, at=at),
+        own,
+        habit.of_items,
+        due_as_others[:, None],
         _affinities(history, rows, items, at=at),
         items.features[rows],
+        pulse.values[rows],
         price[:, None],
         user_features,
+        habit.rhythm,
         _history_summary(history, at=at),
         (price - _mean_log_price(history, items))[:, None],
         heads.value_normalized[:, None],

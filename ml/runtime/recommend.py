@@ -302,6 +302,7 @@ class _Found:
             history=history,
             user_features=user.features,
             items=bundle.items,
+            pulse=bundle.sources.pulse,
             heads=bundle.towers.rate(self.query, bundle.vectors[self.candidates.rows]),
             at=at,
         )

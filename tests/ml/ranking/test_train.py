@@ -3,7 +3,8 @@ import pytest
 
 from ml.contract.errors import BundleError, DataError
 from ml.ranking.examples import RankingExamples
-from ml.ranking.train import train_ranker
+from ml.ranking.train import SMOOTHED, best_number_of_trees, train_ranker
+from ml.ranking.worth import GRADES
 from ml.runtime.enrich import FEATURES
 from ml.runtime.rank import Ranker
 from tests import world
@@ -20,7 +21,7 @@ def week(seed: int, *, shuffled: bool = False) -> RankingExamples:
     if shuffled:
         bought = rng.integers(0, CANDIDATES, REQUESTS)
     labels = np.zeros((REQUESTS, CANDIDATES), np.int32)
-    labels[np.arange(REQUESTS), bought] = 1
+    labels[np.arange(REQUESTS), bought] = GRADES
     sizes = np.full(REQUESTS, CANDIDATES, np.int32)
     return RankingExamples(features.reshape(-1, len(FEATURES)), labels.ravel(), sizes)
 
@@ -57,3 +58,25 @@ def test_a_ranker_of_other_features_is_refused(tmp_path):
     (tmp_path / "ranker.txt").write_text(trained.ranker.text.replace("score_ease", "score_other"))
     with pytest.raises(BundleError, match="are not this version's"):
         Ranker.load(tmp_path / "ranker.txt")
+
+
+def test_the_best_number_of_trees_is_where_the_curve_stays_high():
+    lucky = [0.0] * 10 + [1.0] + [0.0] * 29
+    steady = [0.0] * 60 + [0.5] * SMOOTHED + [0.0] * 20
+    best = best_number_of_trees(lucky + steady)
+    assert best.num_trees == len(lucky) + 60 + (SMOOTHED + 1) // 2
+    assert best.ndcg == pytest.approx(0.5)
+
+
+def test_a_short_curve_still_has_a_best_place():
+    assert best_number_of_trees([0.1]).num_trees == 1
+
+
+def test_a_request_counts_as_much_as_the_best_that_came_of_it():
+    looked, bought = 3, GRADES
+    examples = RankingExamples(
+        np.zeros((5, len(FEATURES)), np.float32),
+        np.array([0, looked, looked, bought, 0], np.int32),
+        np.array([2, 3], np.int32),
+    )
+    assert examples.weights.tolist() == pytest.approx([looked / GRADES] * 2 + [1.0] * 3)
