@@ -63,7 +63,7 @@ def shop_examples(home: Path) -> RankingExamples:
     made, recipe = home / "artifacts" / "ml", Recipe()
     data, base = TrainingData.load(made / "training_examples"), StoredRetriever.load(made / "retriever").base
     settings = recipe.ranker.model_copy(update={"negatives_per_user": ROWS, "max_users_per_week": 100})
-    cuts = TimeSplit.at(data.cut_at, recipe.split).ranker_cuts
+    cuts = TimeSplit.at(data.cut_at, recipe.split, since=data.start_at).ranker_cuts
     return RankingExamples.joined(
         [
             week_of_examples(data, cut, base=base, settings=settings, request=recipe.request, sources=recipe.sources)

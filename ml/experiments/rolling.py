@@ -19,7 +19,7 @@ from ml.retrieval.stages import train_stages
 def train_and_judge(data: TrainingData, cut_at: datetime, recipe: Recipe) -> EvaluationReport:
     """A report on the week that ends at `cut_at`, by everything learned before it."""
     data = data.as_of(cut_at)
-    split = TimeSplit.at(cut_at, recipe.split)
+    split = TimeSplit.at(cut_at, recipe.split, since=data.start_at)
     with tempfile.TemporaryDirectory() as folder:
         train_stages(data, split, recipe.retriever).save(Path(folder))
         retriever = StoredRetriever(Path(folder))

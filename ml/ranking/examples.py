@@ -59,13 +59,15 @@ def ranking_examples(
     rng = np.random.default_rng([settings.seed, cut])
     features: list[Floats] = [np.empty((0, len(FEATURES)), np.float32)]
     labels: list[Rows] = [np.empty(0, np.int32)]
-    for user_id, items, worth in _drawn(bundle, outcomes, user_ids, rng, settings):
+    drawn = list(_drawn(bundle, outcomes, user_ids, rng, settings))
+    negatives = min(settings.negatives_per_user, settings.rows_per_week // max(len(drawn), 1))
+    for user_id, items, worth in drawn:
         user = bundle.users.of(user_id)
         candidates, seen = ranking_inputs(bundle, user, user.history, at=cut)
         graded = _at(candidates.rows, items, worth)
         if not graded.any():
             continue
-        kept = _with_some_negatives(graded > 0, rng, settings.negatives_per_user)
+        kept = _with_some_negatives(graded > 0, rng, negatives)
         features.append(seen[kept])
         labels.append(graded[kept])
     sizes = np.array([len(label) for label in labels if len(label)], np.int32)

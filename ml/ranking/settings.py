@@ -23,7 +23,14 @@ class RankerSettings(BaseModel):
     max_users_per_week: int = Field(
         600, ge=10, description="Users drawn per week: buyers before those who only looked."
     )
-    negatives_per_user: int = Field(250, ge=10, description="Candidates without a goal kept per user, drawn at random.")
+    negatives_per_user: int = Field(
+        250, ge=10, description="Candidates of no worth kept per user at most, drawn at random."
+    )
+    rows_per_week: int = Field(
+        80_000,
+        ge=1_000,
+        description="Where many users are drawn, each keeps fewer negatives: in all about so many rows.",
+    )
     num_leaves: int = Field(31, ge=2, le=1_024)
     learning_rate: float = Field(0.05, gt=0, le=1)
     max_trees: int = Field(400, ge=1, le=5_000)

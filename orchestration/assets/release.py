@@ -192,7 +192,7 @@ def released_bundle(
 
 def exam_of(data: TrainingData, recipe: RecipeResource) -> Exam:
     chosen = recipe.read()
-    return Exam(data, TimeSplit.at(data.cut_at, chosen.split), chosen.sources, chosen.index)
+    return Exam(data, TimeSplit.at(data.cut_at, chosen.split, since=data.start_at), chosen.sources, chosen.index)
 
 
 def snapshot_of(data: TrainingData) -> DriftSnapshot:

@@ -55,7 +55,7 @@ def retriever(
     chosen = recipe.read()
     stages = train_stages(
         training_examples,
-        TimeSplit.at(training_examples.cut_at, chosen.split),
+        TimeSplit.at(training_examples.cut_at, chosen.split, since=training_examples.start_at),
         chosen.retriever,
         checkpoints=recipe.checkpoints,
         checkpoint_store=recipe.shared_checkpoints,
@@ -122,7 +122,7 @@ def ranker(
     chosen = recipe.read()
     trained = fit_ranker(
         training_examples,
-        TimeSplit.at(training_examples.cut_at, chosen.split),
+        TimeSplit.at(training_examples.cut_at, chosen.split, since=training_examples.start_at),
         base=retriever.base,
         settings=chosen.ranker,
         request=chosen.request,
