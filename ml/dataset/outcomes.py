@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS, EventType
-from ml.contract.types import Floats
+from ml.contract.types import Floats, Rows
 from ml.dataset.goals import Goals
 from ml.features.log import InteractionLog
 
@@ -22,6 +22,12 @@ class Outcomes:
     values: Floats
     """`[num_pairs, len(OUTCOMES)]`, in the order of `goals.item_rows`, each in [0, 1]: 1; whether the goal was reached; what the goal
     brought, log(1 + amount) over that of a high amount."""
+
+    def of(self, i: int, rows: Rows) -> Floats:
+        """What came of `rows` for user `i` `[len(rows), len(OUTCOMES)]`, 0 where nothing did."""
+        items, mine = self.goals.of(i), self.values[self.goals.starts[i] : self.goals.starts[i + 1]]
+        places = np.minimum(np.searchsorted(items, rows), len(items) - 1)
+        return np.where((items[places] == rows)[:, None], mine[places], np.float32(0))
 
 
 def outcomes_between(log: InteractionLog, start: int, end: int, *, event_type: EventType) -> Outcomes:

@@ -11,7 +11,7 @@ import numpy as np
 from ml.contract.errors import DataError
 from ml.ranking.examples import RankingExamples
 from ml.ranking.settings import RankerSettings
-from ml.ranking.worth import GRADES
+from ml.ranking.worth import GRADES, grades, request_weights
 from ml.runtime.enrich import FEATURES
 from ml.runtime.rank import Ranker
 
@@ -73,9 +73,9 @@ def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) 
     seen: dict[str, dict[str, list[float]]] = {}
     lightgbm.train(
         lightgbm_parameters(settings),
-        _dataset(RankingExamples.joined(weeks[:-held_back])),
+        _dataset(RankingExamples.joined(weeks[:-held_back]), settings),
         num_boost_round=settings.max_trees,
-        valid_sets=[_dataset(RankingExamples.joined(weeks[-held_back:]))],
+        valid_sets=[_dataset(RankingExamples.joined(weeks[-held_back:]), settings)],
         callbacks=[
             lightgbm.early_stopping(settings.patience, verbose=False),
             lightgbm.record_evaluation(seen),
@@ -83,13 +83,15 @@ def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) 
     )
     best = best_number_of_trees(seen["valid_0"]["ndcg@10"])
     everything = RankingExamples.joined(weeks)
-    booster = lightgbm.train(lightgbm_parameters(settings), _dataset(everything), num_boost_round=best.num_trees)
+    booster = lightgbm.train(
+        lightgbm_parameters(settings), _dataset(everything, settings), num_boost_round=best.num_trees
+    )
     return TrainedRanker(
         ranker=Ranker(booster.model_to_string()),
         num_trees=best.num_trees,
         validation_ndcg=best.ndcg,
         num_requests=len(everything.group_sizes),
-        num_rows=len(everything.labels),
+        num_rows=len(everything.outcomes),
     )
 
 
@@ -111,13 +113,14 @@ def best_number_of_trees(ndcg: Sequence[float]) -> BestNumber:
     return BestNumber(first + (width + 1) // 2, float(means[first]))
 
 
-def _dataset(examples: RankingExamples):  # type: ignore[no-untyped-def]  # LightGBM has no types
+def _dataset(examples: RankingExamples, settings: RankerSettings):  # type: ignore[no-untyped-def]  # LightGBM has no types
     import lightgbm
 
-    weights = examples.weights
+    labels = grades(examples.outcomes, settings)
+    weights = request_weights(labels, examples.group_sizes)
     return lightgbm.Dataset(
         examples.features,
-        examples.labels,
+        labels,
         group=examples.group_sizes,
         weight=None if (weights == 1).all() else weights,
         feature_name=list(FEATURES),

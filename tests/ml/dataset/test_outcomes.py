@@ -59,6 +59,11 @@ def test_revenue_is_a_share_of_what_counts_as_much():
     assert found().values[:, 2].tolist() == pytest.approx([0, np.log1p(9.0) / np.log1p(high), 1], rel=1e-6)
 
 
+def test_what_came_of_an_item_is_found_by_its_row():
+    rows = np.array([1, 3, 8, 9], np.int32)
+    assert found().of(0, rows)[:, :2].tolist() == [[0, 0], [1, 0], [1, 1], [0, 0]]
+
+
 def test_where_no_amount_is_known_revenue_says_what_conversion_says():
     values = found(log((4, 8, EventType.PURCHASE, NAN, START), (4, 3, EventType.VIEW, NAN, START))).values
     assert values[:, 2].tolist() == values[:, 1].tolist() == [0, 1]

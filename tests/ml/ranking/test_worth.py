@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from ml.ranking.settings import RankerSettings
-from ml.ranking.worth import GRADES, grades
+from ml.ranking.worth import GRADES, grades, request_weights
 
 LOOKED_AT, BOUGHT_CHEAP, BOUGHT_DEAR = [1, 0, 0], [1, 1, 0.2], [1, 1, 1]
 NOTHING = [0, 0, 0]
@@ -34,3 +34,9 @@ def test_what_is_worth_anything_is_worth_more_than_nothing():
 def test_a_shop_that_wants_nothing_is_refused():
     with pytest.raises(ValidationError, match="must be above 0"):
         RankerSettings(click_weight=0, conversion_weight=0, revenue_weight=0)
+
+
+def test_a_request_counts_as_much_as_the_best_that_came_of_it():
+    looked, bought = 3, GRADES
+    weights = request_weights(np.array([0, looked, looked, bought, 0], np.int32), np.array([2, 3], np.int32))
+    assert weights.tolist() == pytest.approx([looked / GRADES] * 2 + [1.0] * 3)
