@@ -89,8 +89,12 @@ def said(past: History, tables: SourceTables, settings: CandidateSettings, *, at
     """Scores of every source that is a table; those of the factors over the whole catalogue."""
     readings = settings.readings(past, at=at)
     every: Rows = np.arange(len(tables.popularity.recent), dtype=np.int32)
+    by_table: dict[str, SparseScores] = {}
+    for name, asked in NEIGHBOURS.items():
+        interest = getattr(readings, asked.by)
+        by_table[name] = tables.neighbours[asked.table].scores(interest.rows, interest.strengths)
     return {
-        **{name: tables.scores(asked, readings) for name, asked in NEIGHBOURS.items()},
+        **by_table,
         "spectral": SparseScores(every, tables.factors.scores(readings.lasting, every)),
         "repurchase": SparseScores(readings.fading.rows, readings.fading.strengths),
         "popular": SparseScores(every, tables.popularity.recent),

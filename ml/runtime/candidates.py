@@ -230,8 +230,8 @@ class _Asking:
         wanted = self.settings.two_tower
         if not wanted:
             return NO_ROWS
-        forbidden = int(np.count_nonzero(~self.allowed[passed_over]))
-        nearest = index.search(self.query[None, :], wanted + forbidden)[0][0]
+        forbidden = np.unique(passed_over[~self.allowed[passed_over]])
+        nearest = index.search(self.query[None, :], wanted + len(forbidden))[0][0]
         return nearest[self.allowed[nearest]][:wanted]
 
 
