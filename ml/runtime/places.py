@@ -55,7 +55,7 @@ def _filled(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, missing:
 def _popular(bundle: Bundle, allowed: NDArray[np.bool_], *, first: int, at: int) -> Rows:
     """The `first` allowed items by popularity times boosts."""
     rules, popularity = bundle.settings.rules, bundle.sources.popularity
-    most = (1.0 + rules.freshness_boost) * (1.0 + rules.new_seller_boost)
+    most = rules.most_boost
     plain = popularity.first(first, allowed)
     if most == 1.0 or not len(plain):
         return plain
@@ -63,7 +63,7 @@ def _popular(bundle: Bundle, allowed: NDArray[np.bool_], *, first: int, at: int)
     # Looking at the whole of a million items takes 3 ms.
     last = popularity.recent[plain[-1]]
     head = popularity.down_to(last / most, allowed) if last > 0 else plain
-    factors = boosts(bundle.items, rules, head, at=at)
+    factors = boosts(bundle.items, rules, head, at=at, exposure=bundle.exposure)
     assert factors is not None  # `most` says so
     return head[np.argsort(-popularity.recent[head] * factors, kind="stable")][:first]
 

@@ -21,6 +21,7 @@ from ml.runtime.candidates import (
     related_candidates,
 )
 from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
+from ml.runtime.diversity import Varied, varied
 from ml.runtime.enrich import features_of
 from ml.runtime.exploration import Exploration, explored
 from ml.runtime.order import falling
@@ -109,6 +110,8 @@ class Workings:
     """`[num_candidates]` with boosts."""
     ranked: Rows
     """Items that may be shown, by score; equal scores by row, since caches and snapshots rely on a stable order."""
+    varied: Varied
+    """The same items, the first of them by score and likeness."""
     planned: Rows
     """The list without chance."""
     shown: Rows
@@ -175,32 +178,58 @@ def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed, shedding
     Raises:
         ContractError: the state is of another bundle.
     """
-    request, settings = inputs.request, bundle.settings
     if inputs.state.bundle_version != bundle.version:
         raise ContractError(
             f"The state must be of bundle {bundle.version}. Received: one of {inputs.state.bundle_version}. "
             "Build it with `state_of` of the bundle that answers."
         )
-    allowed = allowed_items(bundle.items, settings.rules, request, inputs.state, now=inputs.now)
+    allowed = allowed_items(bundle.items, bundle.settings.rules, inputs.request, inputs.state, now=inputs.now)
     over("filters")
     scored = _scored(bundle, inputs, allowed.mask, over, shedding)
     over("ranking")
-    factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at)
+    workings = arranged(bundle, inputs, allowed, scored)
+    over("placement")
+    return workings
+
+
+def arranged(bundle: Bundle, inputs: Inputs, allowed: Allowed, scored: Scored) -> Workings:
+    """A list of scored candidates: boosts, likeness, limits, chance, as the bundle's settings say."""
+    request, settings = inputs.request, bundle.settings
+    factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at, exposure=bundle.exposure)
     scores = scored.boosted(factors)
     listed = allowed.listed
-    ranked = scored.candidates.rows[falling(scores)]
-    ranked = ranked[listed[ranked]]
+    order = falling(scores)
+    order = order[listed[scored.candidates.rows[order]]]
+    ranked = scored.candidates.rows[order]
+    by_likeness = _varied(bundle, request, ranked, scores[order])
     chance = settings.exploration if inputs.seed is not None and settings.exploration.share else None
     reach = request.limit + (chance.pool if chance else 0)
-    rows = placed(bundle, ranked, listed, reach=reach, at=inputs.at)
+    rows = placed(bundle, by_likeness.rows, listed, reach=reach, at=inputs.at)
     planned, pool = rows[: request.limit], rows[request.limit :]
     exploration = Exploration((1.0,) * len(planned))
     if chance and inputs.seed is not None:
         fits = Spread.of(bundle.items, settings.rules).may_replace(planned, pool)
         exploration = explored(fits, settings=chance, seed=inputs.seed)
-    shown = exploration.applied(planned, pool)
-    over("placement")
-    return Workings(bundle, inputs, allowed, scored, factors, scores, ranked, planned, shown, exploration)
+    return Workings(
+        bundle=bundle,
+        inputs=inputs,
+        allowed=allowed,
+        scored=scored,
+        boosts=factors,
+        scores=scores,
+        ranked=ranked,
+        varied=by_likeness,
+        planned=planned,
+        shown=exploration.applied(planned, pool),
+        exploration=exploration,
+    )
+
+
+def _varied(bundle: Bundle, request: Request, ranked: Rows, scores: Floats) -> Varied:
+    """The caller's own list stays in the order of its scores: that order is what was asked for."""
+    if isinstance(request, RankRequest):
+        return Varied.as_ranked(ranked)
+    return varied(ranked, scores, bundle.vectors, settings=bundle.settings.diversity)
 
 
 def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Over, shedding: Shedding) -> Scored:

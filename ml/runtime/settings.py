@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.runtime.candidates import CandidateSettings
+from ml.runtime.diversity import DiversitySettings
 from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.rules import Rules
 
@@ -17,6 +18,7 @@ class RequestSettings(BaseModel):
 
     candidates: CandidateSettings = Field(default_factory=CandidateSettings)
     rules: Rules = Field(default_factory=Rules)
+    diversity: DiversitySettings = Field(default_factory=DiversitySettings)
     exploration: ExplorationSettings = Field(default_factory=ExplorationSettings)
 
     def save(self, path: Path) -> None:
