@@ -63,6 +63,10 @@ class ItemExplained(_Said):
     propensity: float | None = Field(description="Probability that its place held it.", examples=[1.0])
     sources: tuple[SourceSaid, ...] = Field(description="Everything that proposed it or knows it.")
     ranker: RankerSaid | None = Field(description="Null where a blend of the sources, or popularity, made the order.")
+    taste: float = Field(
+        description="On a list about items: what its relatedness was multiplied with because the visitor cared for it before; 1 is nothing.",
+        examples=[1.0],
+    )
     boost: float = Field(
         description="What being new, or less looked at than others, multiplied its strength with; 1 is nothing.",
         examples=[1.05],

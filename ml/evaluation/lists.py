@@ -68,3 +68,12 @@ def filled(lists: Rows, fallback: Rows, *, forbidden: NDArray[np.bool_] | None =
 
 def row_blocks(size: int) -> Iterator[slice]:
     return (slice(start, start + ROWS_AT_ONCE) for start in range(0, size, ROWS_AT_ONCE))
+
+
+def evenly(size: int, at_most: int) -> Rows:
+    """At most so many positions out of `size`, evenly taken, ascending.
+
+    >>> evenly(9, 3).tolist()
+    [0, 4, 8]
+    """
+    return np.unique(np.linspace(0, size - 1, min(size, at_most)).astype(np.int32))

@@ -16,10 +16,15 @@ from ml.dataset.training_data import TrainingData
 from ml.evaluation.baselines import Past, standard_baselines
 from ml.evaluation.head_metrics import HeadMetrics, of_numbers, of_probabilities
 from ml.evaluation.replay import Replay, replay
-from ml.evaluation.report import CHAMPION, OURS, EvaluationReport, EvaluationSettings, Latency
+from ml.evaluation.report import BLEND, CHAMPION, OURS, EvaluationReport, EvaluationSettings, Latency
 from ml.evaluation.scoring import EvaluationContext, evaluate
+from ml.evaluation.slices import head_items, new_items
+from ml.evaluation.strangers import Acquaintance, acquaintances
+from ml.evaluation.variations import Yardstick, variations, variations_of
+from ml.features.history import SECONDS_PER_DAY
 from ml.index.planner import IndexSettings, build_index
 from ml.runtime.bundle import Bundle
+from ml.runtime.settings import RequestSettings
 
 MAX_RATED = 5_000
 """Encounters of the test window the rating head is asked about, the first ones."""
@@ -61,14 +66,15 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
     """Replays `bundle` and its rivals (a champion, say) over the held-out window, beside the standard baselines."""
     twin = exam.twin_of(bundle)
     goals = exam.goals(twin)
-    ours = _replayed(twin, goals, exam)
+    otherwise = {name: settings for name, (_, settings) in variations_of(twin.settings).items()}
+    ours = _replayed(twin, goals, exam, otherwise=otherwise)
     past = Past.at(
         exam.split.test.start,
         in_catalogue(exam.data, twin.items),
         user_rows=goals.user_rows,
         recommendable=twin.items.available,
     )
-    systems = {OURS: ours.recommended, **standard_baselines(past, k=exam.settings.depth)}
+    systems = {OURS: ours.recommended, BLEND: ours.unranked, **standard_baselines(past, k=exam.settings.depth)}
     for name, rival in (rivals or {}).items():
         systems[name] = _replayed(exam.twin_of(rival), goals, exam).recommended
     champion = (rivals or {}).get(CHAMPION)
@@ -81,6 +87,8 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
         test_until=datetime.fromtimestamp(exam.split.test.end, UTC),
         heads=judge_heads(twin, exam),
         candidates=ours.candidates,
+        variations=variations(ours.otherwise, twin.settings, yardstick_of(twin, past, ours, exam.settings)),
+        acquaintances=_acquaintances(twin, goals, ours, exam),
         latency=Latency.of(ours.seconds) if len(goals) else None,
     )
     return evaluate(systems, ours.relevant, context, exam.settings)
@@ -112,5 +120,47 @@ def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
     )
 
 
-def _replayed(twin: Bundle, goals: Goals, exam: Exam) -> Replay:
-    return replay(twin, goals, user_ids=exam.data.user_ids, now=exam.starts_at, k=exam.settings.depth)
+def yardstick_of(twin: Bundle, past: Past, ours: Replay, settings: EvaluationSettings) -> Yardstick:
+    """What the lists of a replay's sample are measured by."""
+    slices = settings.slices
+    youngest = past.cut - slices.new_item_days * SECONDS_PER_DAY
+    return Yardstick(
+        relevant=ours.relevant.of_users(ours.sampled),
+        recommendable=past.recommendable,
+        times_bought=past.times_bought,
+        vectors=twin.vectors,
+        tail=~head_items(past, share=slices.head_share),
+        new=new_items(past, days=slices.new_item_days),
+        of_new_sellers=twin.items.seller_born >= youngest if (twin.items.sellers >= 0).any() else None,
+        k=settings.top,
+        bootstrap=settings.bootstrap,
+    )
+
+
+def _acquaintances(twin: Bundle, goals: Goals, ours: Replay, exam: Exam) -> tuple[Acquaintance, ...]:
+    settings = exam.settings
+    return acquaintances(
+        twin,
+        goals,
+        user_ids=exam.data.user_ids,
+        now=exam.starts_at,
+        known=ours.recommended,
+        sample=settings.sampled_users,
+        top=settings.top,
+        depth=settings.depth,
+        bootstrap=settings.bootstrap,
+    )
+
+
+def _replayed(
+    twin: Bundle, goals: Goals, exam: Exam, *, otherwise: Mapping[str, RequestSettings] | None = None
+) -> Replay:
+    return replay(
+        twin,
+        goals,
+        user_ids=exam.data.user_ids,
+        now=exam.starts_at,
+        k=exam.settings.depth,
+        otherwise=otherwise,
+        sample=exam.settings.sampled_users,
+    )

@@ -31,6 +31,8 @@ def html_page(summary: Summary) -> str:
         "curve": _data_uri(plots.recall_curve(summary)),
         "slices": _data_uri(plots.slices_dots(summary, summary.settings.primary_metric)),
     }
+    if summary.variations:
+        pictures["trade_off"] = _data_uri(plots.trade_off(summary))
     return _rendered("report.html.j2", summary, pictures)
 
 
@@ -80,6 +82,7 @@ def _rendered(template: str, summary: Summary, pictures: dict[str, str]) -> str:
         "interval": labels.with_interval,
         "system": labels.system_label,
         "metric": labels.metric_label,
+        "known": labels.known,
     }
     primary = summary.settings.primary_metric
     return environment.get_template(template).render(

@@ -99,6 +99,39 @@ def slices_dots(summary: Summary, metric: str) -> bytes:
     return _svg(figure)
 
 
+def trade_off(summary: Summary) -> bytes:
+    """The diversity curve: what lists hit over how varied they are, and over how far from the bestsellers, one point a lambda."""
+    curve = [part for part in summary.variations if part.relevance is not None]
+    figure = _figure(width=9.6, height=3.6)
+    panels = figure.subplots(1, 2, sharey=True)
+    means, lows, highs = _arrays([part.ndcg for part in curve])
+    sides = (
+        ("Diversity: 1 - cosine of the pairs shown", [part.diversity for part in curve]),
+        ("Novelty, bits", [part.novelty for part in curve]),
+    )
+    for axes, (name, values) in zip(panels, sides, strict=True):
+        places = np.array(values, np.float64)
+        axes.fill_between(places, lows, highs, color=_OURS_COLOUR, alpha=0.12, linewidth=0)
+        axes.plot(places, means, "-", color=_OURS_COLOUR, linewidth=1.6)
+        for part, x, y in zip(curve, places, means, strict=True):
+            axes.plot(
+                [x], [y], "o", color=_OURS_COLOUR if part.is_own else "#64748b", markersize=8 if part.is_own else 5
+            )
+            axes.annotate(
+                f"{part.relevance:g}", (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=8, color=_INK
+            )
+        axes.set_xlabel(name, color=_INK)
+        _quiet(axes, grid="y")
+    panels[0].set_title(
+        f"{metric_label(summary.settings.primary_metric)} by lambda",
+        loc="left",
+        fontsize=11,
+        color=_INK,
+        fontweight="bold",
+    )
+    return _svg(figure)
+
+
 def _arrays(values: Sequence[Interval]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Means, lows and highs; NaN, which draws nothing, where there is none."""
     means, lows, highs = np.array([(v.mean, v.low, v.high) for v in values], np.float64).reshape(-1, 3).T

@@ -17,11 +17,15 @@ from ml.evaluation.head_metrics import HeadMetrics
 from ml.evaluation.intervals import BootstrapSettings, Interval
 from ml.evaluation.ranking_metrics import Hits, PerUser, Relevant
 from ml.evaluation.slices import CATEGORY, SliceSettings
+from ml.evaluation.strangers import Acquaintance
+from ml.evaluation.variations import Variation
 
 OURS = "aisle"
 """The system under judgement."""
 CHAMPION = "champion"
-"""The release that is live, where it was judged too; every other system is a baseline."""
+"""The release that is live, where it was judged too."""
+BLEND = "blend"
+"""Our own candidates in the order of the un-learned blend: what the ranker must beat. Every further system is a baseline."""
 
 
 class _Frozen(BaseModel):
@@ -39,6 +43,11 @@ class EvaluationSettings(_Frozen):
         default=5_000,
         ge=10,
         description="Users who are judged, evenly taken where more reached a goal: intervals narrow with the root, time grows in step.",
+    )
+    sampled_users: int = Field(
+        default=200,
+        ge=1,
+        description="Users whose lists are arranged under other settings, and who are shown as strangers, evenly taken.",
     )
     slices: SliceSettings = Field(default_factory=SliceSettings, description="Where the lines between slices run.")
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings, description="How intervals are made.")
@@ -161,6 +170,10 @@ class Summary(_Frozen):
     coverage: tuple[Coverage, ...]
     heads: tuple[HeadMetrics, ...] = ()
     candidates: tuple[CandidateRecall, ...] = ()
+    variations: tuple[Variation, ...] = ()
+    """The lists of a sample of users under other settings: the diversity curve, and boosts."""
+    acquaintances: tuple[Acquaintance, ...] = ()
+    """The lists of a sample of users when little is known of them."""
     latency: Latency | None = None
 
     @property
@@ -170,7 +183,7 @@ class Summary(_Frozen):
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        return tuple(system for system in self.systems if system not in (OURS, CHAMPION))
+        return tuple(system for system in self.systems if system not in (OURS, CHAMPION, BLEND))
 
     @cached_property
     def _values(self) -> dict[tuple[str, str, str], Interval]:

@@ -38,6 +38,8 @@ from ml.evaluation.report import (
     Summary,
 )
 from ml.evaluation.slices import Slice, category_slices, standard_slices
+from ml.evaluation.strangers import Acquaintance
+from ml.evaluation.variations import Variation
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class EvaluationContext:
     """The release among the systems."""
     heads: tuple[HeadMetrics, ...] = ()
     candidates: tuple[CandidateRecall, ...] = ()
+    variations: tuple[Variation, ...] = ()
+    acquaintances: tuple[Acquaintance, ...] = ()
     latency: Latency | None = None
 
 
@@ -101,6 +105,8 @@ def evaluate(
             ),
             heads=context.heads,
             candidates=context.candidates,
+            variations=context.variations,
+            acquaintances=context.acquaintances,
             latency=context.latency,
         ),
         per_user,

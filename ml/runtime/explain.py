@@ -79,6 +79,8 @@ class Explanation:
     sources: tuple[SourceScore, ...]
     ranker: RankerVerdict | None
     """None where a blend of the sources' shares made the order, or popularity did."""
+    taste: float
+    """What its relatedness was multiplied with because the visitor cared for it before, at least 1."""
     boost: float
     """What the rules multiplied its strength with, at least 1."""
     place_by_score: int | None
@@ -145,12 +147,18 @@ def _explained(workings: Workings, item_id: str) -> Explanation:
         propensity=workings.exploration.propensities[place - 1] if place else None,
         sources=_sources(workings, candidate) if candidate is not None else _as_filler(bundle, row) if place else (),
         ranker=None if candidate is None else _verdict(workings, candidate),
+        taste=_taste(workings, candidate),
         boost=_boost(workings, row),
         place_by_score=_place(workings.ranked, row),
         diversity=_likeness(workings, row),
         moved_by=_moved_by(workings, row),
         removed_by=workings.reasons(item_id),
     )
+
+
+def _taste(workings: Workings, candidate: int | None) -> float:
+    taste = workings.scored.taste
+    return 1.0 if taste is None or candidate is None else float(taste[candidate])
 
 
 def _boost(workings: Workings, row: int) -> float:

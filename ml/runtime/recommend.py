@@ -17,6 +17,7 @@ from ml.runtime.candidates import (
     SOURCES,
     Candidates,
     CandidateSettings,
+    Interest,
     home_candidates,
     related_candidates,
 )
@@ -24,6 +25,7 @@ from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
 from ml.runtime.diversity import Varied, varied
 from ml.runtime.enrich import features_of
 from ml.runtime.exploration import Exploration, explored
+from ml.runtime.hybrid import HybridSettings, hybrid
 from ml.runtime.order import falling
 from ml.runtime.places import Spread, placed
 from ml.runtime.rank import blended, together_first
@@ -32,6 +34,7 @@ from ml.runtime.rules import boosts
 from ml.runtime.sources import NO_ROWS
 from ml.runtime.stages import Over, untimed
 from ml.runtime.state import OnlineState
+from ml.runtime.taste import personal_factors
 from ml.runtime.users import KnownUser
 
 
@@ -76,6 +79,8 @@ class Scored:
     """`[num_candidates]` of the ranker, or of a blend of the sources' shares."""
     features: Floats | None = None
     """`[num_candidates, len(FEATURES)]` that the ranker saw; None where a blend made the scores."""
+    taste: Floats | None = None
+    """`[num_candidates]` what relatedness was multiplied with in a list about items; None where nobody is known."""
     personalised: bool = False
     degraded: tuple[str, ...] = ()
 
@@ -84,6 +89,13 @@ class Scored:
         """Of a stranger without a session, or when there is no time: what is popular fills the list."""
         no_scores = np.empty((0, len(SOURCES)), np.float32)
         return cls(Candidates(NO_ROWS, no_scores, no_scores > 0), np.empty(0, np.float32), degraded=degraded)
+
+    def without_ranker(self, settings: HybridSettings) -> "Scored":
+        """What the same request would have had without a ranker; as it is where none scored it."""
+        if self.features is None:
+            return self
+        scores = hybrid(self.candidates, settings)
+        return Scored(self.candidates, scores, personalised=self.personalised, degraded=(*self.degraded, RANKER))
 
     def boosted(self, factors: Floats | None) -> Floats:
         """Scores times factors of at least 1, so that no favour ever lowers one.
@@ -240,13 +252,13 @@ def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Ov
             return _personal(bundle, inputs, allowed, bundle.items.rows_of(item_ids), over, shedding)
         case ProductRequest(item_id=item_id):
             about = np.array([bundle.items.row(item_id)], np.int32)
-            return _related(bundle, about, allowed, over, shedding, score=blended)
+            return _related(bundle, inputs, about, allowed, over, shedding, score=blended)
         case BoughtTogetherRequest(item_id=item_id):
             about = np.array([bundle.items.row(item_id)], np.int32)
-            return _related(bundle, about, allowed, over, shedding, score=together_first)
+            return _related(bundle, inputs, about, allowed, over, shedding, score=together_first)
         case CartRequest(item_ids=item_ids):
             about = bundle.items.rows_of(item_ids)
-            return _related(bundle, about, allowed, over, shedding, score=blended)
+            return _related(bundle, inputs, about, allowed, over, shedding, score=blended)
 
 
 def _personal(
@@ -270,7 +282,8 @@ def _personal(
     )
     degraded: tuple[str, ...] = (omitted,) if omitted else ()
     if bundle.ranker is None or shedding.of_ranker(omitted):
-        return Scored(found.candidates, blended(found.candidates), personalised=True, degraded=(*degraded, RANKER))
+        scores = hybrid(found.candidates, bundle.settings.hybrid)
+        return Scored(found.candidates, scores, personalised=True, degraded=(*degraded, RANKER))
     features = found.features(bundle, user, history, at=inputs.at)
     over("features")
     return Scored(found.candidates, bundle.ranker.scores(features), features, personalised=True, degraded=degraded)
@@ -278,14 +291,15 @@ def _personal(
 
 def _related(
     bundle: Bundle,
+    inputs: Inputs,
     item_rows: Rows,
     allowed: NDArray[np.bool_],
     over: Over,
     shedding: Shedding,
     *,
-    score: Callable[[Candidates], Floats],
+    score: Callable[[Candidates, Floats | None], Floats],
 ) -> Scored:
-    """What goes with some items; there is no ranker to leave out."""
+    """What goes with some items, and of that rather what is the visitor's own; there is no ranker to leave out."""
     if not len(item_rows):
         return Scored.nothing()
     omitted = shedding.of_candidates()
@@ -300,7 +314,22 @@ def _related(
         settings=_numbers(bundle, fewer=omitted is not None),
     )
     over("candidates")
-    return Scored(candidates, score(candidates), degraded=(omitted,) if omitted else ())
+    taste = _taste(bundle, inputs, candidates.rows)
+    return Scored(
+        candidates,
+        score(candidates, taste),
+        taste=taste,
+        personalised=taste is not None,
+        degraded=(omitted,) if omitted else (),
+    )
+
+
+def _taste(bundle: Bundle, inputs: Inputs, rows: Rows) -> Floats | None:
+    history, settings = inputs.history(bundle.items), bundle.settings
+    if not len(history) or not settings.taste.own:
+        return None
+    interest = Interest.of(history, at=inputs.at, decay_days=settings.candidates.interest_decay_days)
+    return personal_factors(rows, interest, settings.taste)
 
 
 def _numbers(bundle: Bundle, *, fewer: bool) -> CandidateSettings:

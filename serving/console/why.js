@@ -58,6 +58,7 @@ function ranking(item) {
 
 function rules(item) {
   const said = [];
+  if (item.taste !== 1) said.push(`×${number(item.taste, 2)}, because the visitor cared for it before`);
   if (item.boost !== 1) said.push(`boosted ×${number(item.boost, 2)}`);
   if (item.place_by_score !== null && item.position !== null && item.place_by_score !== item.position) said.push(`by score alone it would stand at ${item.place_by_score}`);
   for (const rule of item.moved_by) said.push(BY_RULE[rule] ?? rule);
