@@ -217,6 +217,21 @@ class Summary(_Frozen):
                 found[f"{metric} of {best}"] = mean
         return found
 
+    def diversity_curve(self) -> list[dict[str, float | bool | None]]:
+        """What each lambda of the curve costs and brings, the highest first."""
+        return [
+            {
+                "lambda": part.relevance,
+                self.settings.primary_metric: part.ndcg.mean,
+                "diversity": part.diversity,
+                "novelty": part.novelty,
+                "coverage": part.coverage,
+                "is_own": part.is_own,
+            }
+            for part in self.variations
+            if part.relevance is not None
+        ]
+
     def best_baseline(self, metric: str, *, slice_name: str = "all") -> str | None:
         """The baseline with the highest mean; None where none was judged."""
         means = {name: self.value(metric, system=name, slice_name=slice_name).mean for name in self.baselines}
@@ -253,7 +268,12 @@ class Summary(_Frozen):
             for part in self.heads
             for name in ("rmse", "mae", "auc", "log_loss")
         }
-        together = {**ours, **coverage, **heads}
+        curve = {
+            f"lambda_{part['lambda']:g}.{name}": part[name]
+            for part in self.diversity_curve()
+            for name in (self.settings.primary_metric, "diversity", "novelty")
+        }
+        together = {**ours, **coverage, **heads, **curve}
         return {name.replace("@", "_at_"): value for name, value in together.items() if value is not None}
 
 

@@ -108,6 +108,7 @@ def offline_report(
         metadata={
             "page": reports.shown(page),
             "report": dg.MetadataValue.md(markdown_page(report.summary)),
+            "diversity_curve": dg.MetadataValue.json(report.summary.diversity_curve()),
             **report.summary.headline(),
         },
     )

@@ -7,7 +7,7 @@ from ml.bundle.write import BundleFolder
 from ml.candidates.item_vectors import ItemVectors
 from ml.contract.errors import BundleError
 from ml.dataset.training_data import TrainingData
-from ml.evaluation.report import EvaluationReport
+from ml.evaluation.report import BLEND, OURS, EvaluationReport
 from ml.index.planner import BuiltIndex
 from ml.runtime.bundle import open_bundle
 from orchestration.resources.recipe import RecipeResource
@@ -95,4 +95,24 @@ def lists_are_better_than_every_baseline(offline_report: EvaluationReport) -> dg
         passed=gain.low is not None and gain.low > 0,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**summary.headline(), "best_baseline": best, "gain_low": gain.low or 0.0, "threshold": 0.0},
+    )
+
+
+@dg.asset_check(asset=["ml", "offline_report"])
+def the_ranker_is_better_than_the_unlearned_blend(offline_report: EvaluationReport) -> dg.AssetCheckResult:
+    """NDCG@10 of the ranked lists is surely above that of the same candidates in the order of the blend, which answers without it."""
+    summary = offline_report.summary
+    metric = summary.settings.primary_metric
+    compared = summary.comparison(metric, baseline=BLEND)
+    ranked, blended = (summary.value(metric, system=system).mean for system in (OURS, BLEND))
+    return dg.AssetCheckResult(
+        passed=compared.verdict == "better",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "ranker": ranked or 0.0,
+            "blend": blended or 0.0,
+            "gain_low": compared.difference.low or 0.0,
+            "threshold": 0.0,
+            "num_users": compared.difference.num_users,
+        },
     )

@@ -9,6 +9,7 @@ from ml.candidates.settings import SourceSettings
 from ml.dataset.split import SplitSettings, TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.evaluation.offline import Exam, judge_offline
+from ml.evaluation.report import EvaluationSettings
 from ml.index.planner import IndexSettings
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
@@ -39,6 +40,43 @@ def test_candidates_hold_nearly_everything_people_buy(summary):
     found = {each.source: each.recall for each in summary.candidates}
     assert found["any"] == pytest.approx(1.0)
     assert found["repurchase"] < found["any"]
+
+
+def test_the_ranker_is_surely_better_than_the_blend_it_would_fall_back_to(summary):
+    assert "blend" in summary.systems
+    assert "blend" not in summary.baselines, "a shop without Aisle has no such candidates"
+    assert summary.comparison("ndcg@10", baseline="blend").verdict == "better"
+
+
+def test_the_more_is_known_of_a_visitor_the_better_the_list(summary):
+    found = {part.num_events: part for part in summary.acquaintances}
+    assert list(found) == [0, 1, 3, 5, None]
+    assert found[5].ndcg.low > found[0].ndcg.high
+    assert found[None].ndcg.mean > found[1].ndcg.mean
+    assert len({part.ndcg.num_users for part in found.values()}) == 1
+    assert found[None].ndcg.num_users <= 200
+
+
+def test_the_curve_begins_with_the_lists_that_were_judged_and_grows_varied(summary):
+    curve = [part for part in summary.variations if part.kind == "diversity"]
+    assert curve[0].is_own
+    assert curve[0].ndcg.mean == pytest.approx(summary.value("ndcg@10").mean)  # all 60 users are in the sample
+    assert curve[0].novelty == pytest.approx(summary.value("novelty@10").mean)
+    assert curve[-1].diversity > curve[0].diversity + 0.1
+    assert curve[-1].ndcg.mean < curve[0].ndcg.mean
+
+
+def test_a_boost_of_the_overlooked_gives_the_tail_more_of_the_exposure(summary):
+    found = {part.name: part for part in summary.variations if part.kind == "boosts"}
+    assert found["overlooked ones by 0.5"].tail_share > found["no boosts"].tail_share + 0.02
+    assert found["no boosts"].is_own
+
+
+def test_users_are_sampled_where_there_are_many(bundle, exam):
+    few = replace(exam, settings=EvaluationSettings(sampled_users=10))
+    summary = judge_offline(bundle, few).summary
+    assert {part.ndcg.num_users for part in summary.variations} == {10}
+    assert {part.ndcg.num_users for part in summary.acquaintances} == {10}
 
 
 def test_a_bundle_is_as_good_as_itself(bundle, exam):
