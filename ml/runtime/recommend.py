@@ -17,7 +17,6 @@ from ml.runtime.candidates import (
     SOURCES,
     Candidates,
     CandidateSettings,
-    Interest,
     home_candidates,
     related_candidates,
 )
@@ -26,6 +25,7 @@ from ml.runtime.diversity import Varied, varied
 from ml.runtime.enrich import features_of
 from ml.runtime.exploration import Exploration, explored
 from ml.runtime.hybrid import HybridSettings, hybrid
+from ml.runtime.interest import Interest, decayed_weights
 from ml.runtime.order import falling
 from ml.runtime.places import Spread, placed
 from ml.runtime.rank import blended, together_first
@@ -328,8 +328,8 @@ def _taste(bundle: Bundle, inputs: Inputs, rows: Rows) -> Floats | None:
     history, settings = inputs.history(bundle.items), bundle.settings
     if not len(history) or not settings.taste.own:
         return None
-    interest = Interest.of(history, at=inputs.at, decay_days=settings.candidates.interest_decay_days)
-    return personal_factors(rows, interest, settings.taste)
+    weights = decayed_weights(history, at=inputs.at, decay_days=settings.candidates.interest_decay_days)
+    return personal_factors(rows, Interest.summed(history.item_rows, weights), settings.taste)
 
 
 def _numbers(bundle: Bundle, *, fewer: bool) -> CandidateSettings:

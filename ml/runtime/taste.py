@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contract.types import Floats, Rows
-from ml.runtime.candidates import Interest
+from ml.runtime.interest import Interest
 from ml.runtime.sparse_scores import SparseScores
 
 

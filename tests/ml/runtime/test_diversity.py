@@ -115,9 +115,12 @@ def mean_likeness(bundle, answer) -> float:
     ids=["home", "product", "cart"],
 )
 def test_less_weight_on_relevance_makes_a_list_more_varied(bundle, request_):
-    likenesses = [mean_likeness(bundle, recommend(of(bundle, w), request_, now=NOW)) for w in (1.0, 0.5, 0.1)]
-    assert likenesses == sorted(likenesses, reverse=True)
-    assert likenesses[-1] < likenesses[0] - 0.1
+    by_score, varied_, most = (
+        mean_likeness(bundle, recommend(of(bundle, weight), request_, now=NOW)) for weight in (1.0, 0.7, 0.1)
+    )
+    assert most <= varied_ + 1e-3
+    assert varied_ <= by_score
+    assert most < by_score - 0.1
 
 
 def test_a_longer_list_begins_with_the_shorter_one(bundle):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.contract.events import EventType
-from ml.runtime.candidates import SOURCES, Candidates, Interest
+from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.explain import explain_shown
+from ml.runtime.interest import Interest
 from ml.runtime.rank import together_first
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, ProductRequest
