@@ -49,6 +49,13 @@ class EvaluationSettings(_Frozen):
         return max(*self.recall_depths, self.top)
 
     @property
+    def accuracy_metrics(self) -> tuple[str, ...]:
+        """What lists are worth by what was bought, in the report's order."""
+        recalls = (f"recall@{k}" for k in self.recall_depths)
+        shallow = (f"{name}@{self.top}" for name in ("ndcg", "map"))
+        return (*recalls, *shallow, f"mrr@{self.depth}", f"hit_rate@{self.top}", f"precision@{self.top}")
+
+    @property
     def primary_metric(self) -> str:
         return f"ndcg@{self.top}"
 

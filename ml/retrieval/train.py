@@ -1,6 +1,6 @@
 """Training: ids already integers, order a pure function of (seed, epoch), a checkpoint after every epoch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ml.retrieval.multitask import Batch, MultitaskModel
 
 OnEpoch = Callable[[EpochReport], None]
+OnRetriever = Callable[[TrainedRetriever], None]
 WARM_UP_SHARE = 0.1
 
 
@@ -43,6 +44,7 @@ def train_retriever(
     checkpoint_store: ObjectStore | None = None,
     warm_start: TrainedRetriever | None = None,
     on_epoch: OnEpoch | None = None,
+    on_retriever: OnRetriever | None = None,
     cluster: Cluster | None = None,
 ) -> TrainedRetriever:
     """The retriever learned from `examples` and nothing else.
@@ -53,6 +55,7 @@ def train_retriever(
         checkpoint_store: keeps the checkpoint too, so that the run may be called again on another machine.
         warm_start: go on from this retriever for `carry_on_epochs` instead of beginning anew for `epochs`.
         on_epoch: called after every epoch, once its checkpoint is on disk.
+        on_retriever: called after `on_epoch` with the retriever as it is by then, to judge it. The same one each time.
         cluster: the processes that call this with the same arguments and share the work. The chief alone keeps checkpoints;
             all end with the same weights, within float32 rounding those of one process.
 
@@ -88,7 +91,11 @@ def train_retriever(
         ):  # after the mark: another machine's may differ in the last bit
             start_from(factors_of(examples, settings), model)
         checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
-        reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, on_epoch=on_epoch)
+        heard = [on_epoch] if on_epoch else []
+        if on_retriever:
+            so_far = TrainedRetriever(examples.encoder, settings, target, model, ())
+            heard.append(lambda _: on_retriever(so_far))
+        reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, heard=heard)
     learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)
     return TrainedRetriever(examples.encoder, settings, target, learned, reports)
 
@@ -169,15 +176,15 @@ class _Run:
         *,
         done: tuple[EpochReport, ...],
         checkpoint: Checkpoint | None,
-        on_epoch: OnEpoch | None,
+        heard: Sequence[OnEpoch],
     ) -> tuple[EpochReport, ...]:
         step, reports = self._step(), list(done)
         for epoch in range(len(reports), num_epochs):
             reports.append(self._epoch(step, epoch))
             if checkpoint:
                 checkpoint.write(self.model, reports)
-            if on_epoch:
-                on_epoch(reports[-1])
+            for hear in heard:
+                hear(reports[-1])
         return tuple(reports)
 
     def _epoch(self, step: Any, epoch: int) -> EpochReport:
