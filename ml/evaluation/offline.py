@@ -11,7 +11,7 @@ from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
 from ml.dataset.examples import RetrievalExamples
 from ml.dataset.goals import Goals, goal_event, goals_between
-from ml.dataset.split import TimeSplit
+from ml.dataset.split import TimeSplit, Window
 from ml.dataset.training_data import TrainingData
 from ml.evaluation.baselines import Past, standard_baselines
 from ml.evaluation.head_metrics import HeadMetrics, of_numbers, of_probabilities
@@ -20,9 +20,10 @@ from ml.evaluation.report import CHAMPION, OURS, EvaluationReport, EvaluationSet
 from ml.evaluation.scoring import EvaluationContext, evaluate
 from ml.index.planner import IndexSettings, build_index
 from ml.runtime.bundle import Bundle
+from ml.runtime.items import ItemTable
 
 MAX_RATED = 5_000
-"""Encounters of the test window the rating head is asked about, the first ones."""
+"""Encounters of a window the rating head is asked about, the first ones."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Exam:
         kind = self.index.model_copy(update={"kind": bundle.index.kind})
         return replace(twin, version=bundle.version, index=build_index(twin.vectors, queries, settings=kind).index)
 
-    def goals(self, bundle: Bundle) -> Goals:
-        """What users went on to buy in the window, at most `settings.max_users` of them."""
-        log = in_catalogue(self.data, bundle.items)
+    def goals(self, items: ItemTable) -> Goals:
+        """What users went on to buy of a catalogue in the window, at most `settings.max_users` of them."""
+        log = in_catalogue(self.data, items)
         window = self.split.test
         reached = goals_between(log, window.start, window.end, event_type=goal_event(self.data.log))
         return reached.at_most(self.settings.max_users)
@@ -60,7 +61,7 @@ class Exam:
 def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | None = None) -> EvaluationReport:
     """Replays `bundle` and its rivals (a champion, say) over the held-out window, beside the standard baselines."""
     twin = exam.twin_of(bundle)
-    goals = exam.goals(twin)
+    goals = exam.goals(twin.items)
     ours = _replayed(twin, goals, exam)
     past = Past.at(
         exam.split.test.start,
@@ -87,15 +88,17 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
 
 
 def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
-    """The rating head on encounters of the window, each seen from just before it happened."""
+    """The rating head on encounters of the validation days and of the test days; its towers learned from neither."""
     if twin.towers.rating_head is None:
         return ()
+    windows = (("validation", exam.split.validation), ("test", exam.split.test))
+    return tuple(metrics for name, window in windows for metrics in _judged_heads(twin, exam.data, window, name=name))
+
+
+def _judged_heads(twin: Bundle, data: TrainingData, window: Window, *, name: str) -> tuple[HeadMetrics, ...]:
+    """On the first encounters of a window, each seen from just before it happened."""
     met = RetrievalExamples.of(
-        exam.data.log,
-        encoder=twin.encoder,
-        users=exam.data.users_by_row,
-        items=exam.data.items_by_row,
-        window=exam.split.test,
+        data.log, encoder=twin.encoder, users=data.users_by_row, items=data.items_by_row, window=window
     )
     rated = range(min(len(met), MAX_RATED))
     queries = twin.towers.query(met.queries)
@@ -103,12 +106,12 @@ def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
     answers = [twin.towers.rate(queries[i], vectors[i : i + 1]) for i in rated]
     if not answers:
         return ()
-    value, conversion = (np.concatenate([getattr(a, name) for a in answers]) for name in ("value", "conversion"))
+    value, conversion = (np.concatenate([getattr(a, part) for a in answers]) for part in ("value", "conversion"))
     target, bought = met.target[: len(rated)], met.is_purchase[: len(rated)]
     known = np.isfinite(target)
     return (
-        of_numbers("value", "test", value[known], target[known]),
-        of_probabilities("conversion", "test", conversion, bought),
+        of_numbers("value", name, value[known], target[known]),
+        of_probabilities("conversion", name, conversion, bought),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,24 +23,32 @@ _LINE_COLOURS = ("#b45309", "#6d5fa8", "#8a94a3", "#3f7cac", "#7a8b4f")
 _INK, _SOFT = "#1f2937", "#e5e7eb"
 
 
-def bars_with_intervals(summary: Summary, metrics: tuple[str, ...]) -> bytes:
-    """One panel a metric, one bar a system, whiskers for the interval."""
-    figure = _figure(width=9.6, height=0.9 + 0.42 * len(summary.systems))
+class Bar(NamedTuple):
+    """One line of a picture of bars: a value for each panel."""
+
+    label: str
+    values: tuple[Interval, ...]
+    highlighted: bool = False
+
+
+def bars_with_intervals(bars: Sequence[Bar], metrics: Sequence[str]) -> bytes:
+    """One panel a metric, whiskers for the interval."""
+    figure = _figure(width=9.6, height=0.9 + 0.42 * len(bars))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    systems = list(reversed(summary.systems))
-    for axes, metric in zip(panels, metrics, strict=True):
-        values = [summary.value(metric, system=system) for system in systems]
+    bars = list(reversed(bars))
+    for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
+        values = [bar.values[panel] for bar in bars]
         means, lows, highs = _arrays(values)
-        colours = [_OURS_COLOUR if system == OURS else _BASELINE_COLOUR for system in systems]
-        axes.barh(range(len(systems)), np.nan_to_num(means), color=colours, height=0.62)
+        colours = [_OURS_COLOUR if bar.highlighted else _BASELINE_COLOUR for bar in bars]
+        axes.barh(range(len(bars)), np.nan_to_num(means), color=colours, height=0.62)
         whiskers = np.stack([means - lows, highs - means])
-        axes.errorbar(means, range(len(systems)), xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=3)
+        axes.errorbar(means, range(len(bars)), xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=3)
         reach = max((value.high or 0.0 for value in values), default=0.0) or 1.0
         for place, value in enumerate(values):
             text = "not judged" if value.mean is None else f"{value.mean:.3f}"
             axes.text((value.high or 0.0) + 0.02 * reach, place, text, va="center", color=_INK, fontsize=9)
         axes.set_xlim(0, reach * 1.18)
-        axes.set_yticks(range(len(systems)), [system_label(system) for system in systems])
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         axes.set_title(metric_label(metric), loc="left", fontsize=11, color=_INK, fontweight="bold")
         _quiet(axes, grid="x")
     return _svg(figure)

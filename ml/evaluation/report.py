@@ -84,11 +84,15 @@ class Comparison(_Frozen):
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` or `no different`: whether the interval of the difference leaves zero out, and on which side."""
-        low, high = self.difference.low, self.difference.high
-        if low is None or high is None:
-            return "not judged"
-        return "better" if low > 0 else "worse" if high < 0 else "no different"
+        return verdict_of(self.difference)
+
+
+def verdict_of(difference: Interval) -> str:
+    """`better`, `worse` or `no different`: whether the interval of a difference leaves zero out, and on which side."""
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return "not judged"
+    return "better" if low > 0 else "worse" if high < 0 else "no different"
 
 
 class Coverage(_Frozen):
@@ -242,13 +246,17 @@ class Summary(_Frozen):
             if score.system == OURS and not score.slice.startswith(CATEGORY)
         }
         coverage = {f"coverage@{part.k}": part.share for part in self.coverage if part.system == OURS}
-        heads = {
-            f"{part.head}.{part.split}.{name}": getattr(part, name)
+        together = {**ours, **coverage, **self.head_metrics()}
+        return {name.replace("@", "_at_"): value for name, value in together.items() if value is not None}
+
+    def head_metrics(self) -> dict[str, float]:
+        """Errors of the heads, `value.test.rmse` say, those that are defined."""
+        return {
+            f"{part.head}.{part.split}.{name}": value
             for part in self.heads
             for name in ("rmse", "mae", "auc", "log_loss")
+            if (value := getattr(part, name)) is not None
         }
-        together = {**ours, **coverage, **heads}
-        return {name.replace("@", "_at_"): value for name, value in together.items() if value is not None}
 
 
 class Column(NamedTuple):

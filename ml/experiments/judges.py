@@ -40,7 +40,7 @@ Judged = Callable[[TrainingData, Recipe, SearchSpace, Tell], float]
 def judge_lists(data: TrainingData, recipe: Recipe, space: SearchSpace, tell: Tell) -> float:
     """Mean of the metric over users and weeks; the whole method is trained anew before each week, newest first."""
     cuts = validation_cuts(data, recipe.split, weeks=space.weeks)
-    recipe = recipe.having({"split.ranker_weeks": _ranker_weeks(data, recipe.split, oldest=cuts[-1])})
+    recipe = within_reach(data, recipe, oldest=cuts[-1])
     values: list[PerUser] = []
     for week, cut in enumerate(cuts):
         values.append(train_and_judge(data, cut, recipe).per_user.of(space.metric))
@@ -71,6 +71,24 @@ JUDGES: dict[Judge, Judged] = {"lists": judge_lists, "towers": judge_towers}
 def validation_cuts(data: TrainingData, split: SplitSettings, *, weeks: int) -> tuple[datetime, ...]:
     """Ends of the validation weeks, newest first: the first is where the test week begins."""
     return weekly_cuts(data.cut_at - timedelta(days=split.test_days), weeks=weeks - 1)
+
+
+def within_reach(data: TrainingData, recipe: Recipe, *, oldest: datetime) -> Recipe:
+    """The recipe with as many weeks for the ranker as features reach back before the week that ends at `oldest`, at most its own.
+
+    Raises:
+        DataError: they do not reach back a single one.
+    """
+    held, split = set(data.item_features["cut_at"].to_pylist()), recipe.split
+    before = weekly_cuts(oldest - timedelta(days=split.test_days), weeks=split.ranker_weeks)[1:]
+    reached = list(takewhile(lambda cut: cut.replace(tzinfo=None) in held, before))
+    if not reached:
+        raise DataError(
+            f"A ranker to be judged on the week before {oldest:%Y-%m-%d} needs features at {before[0]:%Y-%m-%d}. "
+            f"Received: cuts from {min(held, default=None)} on. Lower `weeks`, or raise `split.ranker_weeks` in the recipe "
+            "and run again: the snapshot then reaches further back."
+        )
+    return recipe.having({"split.ranker_weeks": len(reached)})
 
 
 @dataclass
@@ -137,24 +155,6 @@ class TowerExam:
         for block in row_blocks(len(queries)):
             found[block] = best_of_dense(np.where(self.items.available, queries[block] @ vectors.T, -np.inf), k=depth)
         return found
-
-
-def _ranker_weeks(data: TrainingData, split: SplitSettings, *, oldest: datetime) -> int:
-    """As many weeks for the ranker as a release has, or as many as features reach back before the oldest validation week.
-
-    Raises:
-        DataError: they do not reach back a single one.
-    """
-    held = set(data.item_features["cut_at"].to_pylist())
-    before = weekly_cuts(oldest - timedelta(days=split.test_days), weeks=split.ranker_weeks)[1:]
-    reached = list(takewhile(lambda cut: cut.replace(tzinfo=None) in held, before))
-    if not reached:
-        raise DataError(
-            f"A ranker to be judged on the week before {oldest:%Y-%m-%d} needs features at {before[0]:%Y-%m-%d}. "
-            f"Received: cuts from {min(held, default=None)} on. Lower `weeks`, or raise `split.ranker_weeks` in the recipe "
-            "and run again: the snapshot then reaches further back."
-        )
-    return len(reached)
 
 
 def _mean(values: list[PerUser]) -> float:

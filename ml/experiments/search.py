@@ -101,6 +101,17 @@ class SearchResult:
             found[f"{self.space.metric} of the recipe it started from"] = first.value or 0.0
         return found
 
+    def as_markdown(self) -> str:
+        """Every trial, the best first; those that went no further after those that did."""
+        names = [name.rpartition(".")[2] for name in self.space.search]
+        order: dict[State, int] = {"complete": 0, "pruned": 1, "failed": 2}
+        ranked = sorted(self.trials, key=lambda trial: (order[trial.state], -(trial.value or 0.0), trial.number))
+        lines = [
+            [str(t.number), t.state, _told(t.value), *(_told(t.values[n]) for n in self.space.search)] for t in ranked
+        ]
+        table = [["trial", "state", self.space.metric, *names], ["---"] * (3 + len(names)), *lines]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
 
 def search(
     data: TrainingData,
@@ -246,3 +257,7 @@ def _trial(frozen: "FrozenTrial") -> Trial:
         seconds=frozen.duration.total_seconds(),
         ended_at=frozen.datetime_complete.astimezone(UTC),  # Optuna's are local and say no zone
     )
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else json.dumps(value).strip('"')

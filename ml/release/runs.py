@@ -1,7 +1,7 @@
 """Runs in MLflow: what was tried, with what, and what came of it. A book of numbers and files; nothing in it is executed."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 Curve = tuple[tuple[int, float], ...]
 """Step and value."""
-AT_ONCE = 900
-"""Metrics of one request; MLflow takes 1,000."""
+METRICS_AT_ONCE, PARAMS_AT_ONCE = 900, 100
+"""Of one request; MLflow takes 1,000 things together."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,15 @@ class RunBook:
         from mlflow.entities import Metric, Param
 
         now = int(run.at.timestamp() * 1000)
-        points = [(name, 0, value) for name, value in run.metrics.items()]
-        points += [(name, step, value) for name, curve in run.curves.items() for step, value in curve]
-        metrics = [Metric(mlflow_name(name), value, now, step) for name, step, value in points]
+        values = [(name, 0, value) for name, value in run.metrics.items()]
+        values += [(name, step, value) for name, curve in run.curves.items() for step, value in curve]
+        metrics = [Metric(mlflow_name(name), value, now, step) for name, step, value in values]
         made = self.client.create_run(self._experiment_id, run_name=run.name, tags=dict(run.tags)).info.run_id
-        self.client.log_batch(made, params=[Param(name, value) for name, value in run.params.items()])
-        for start in range(0, len(metrics), AT_ONCE):
-            self.client.log_batch(made, metrics=metrics[start : start + AT_ONCE])
+        params = [Param(name, value) for name, value in run.params.items()]
+        for some in batched(params, PARAMS_AT_ONCE):
+            self.client.log_batch(made, params=some)
+        for points in batched(metrics, METRICS_AT_ONCE):
+            self.client.log_batch(made, metrics=points)
         for path, folder in run.files:
             log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
             log(made, str(path), folder)
@@ -88,3 +90,7 @@ class RunBook:
 def mlflow_name(metric: str) -> str:
     """MLflow allows no @ in a metric's name."""
     return metric.replace("@", "_at_")
+
+
+def batched(things: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (things[start : start + size] for start in range(0, len(things), size))
