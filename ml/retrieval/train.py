@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 OnEpoch = Callable[[EpochReport], None]
 OnRetriever = Callable[[TrainedRetriever], None]
-WARM_UP_SHARE = 0.1
 
 
 def train_retriever(
@@ -66,6 +65,7 @@ def train_retriever(
     """
     from ml.retrieval.carry_over import carry_over
     from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.optimizers import optimizer_of
     from ml.retrieval.replicas import strategy_of
     from ml.retrieval.spectral import factors_of, start_from
 
@@ -78,7 +78,7 @@ def train_retriever(
         if warm_start is not None:
             carry_over(warm_start, model, examples.encoder)
         started_from = named_weights(model)
-        model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
+        model.compile(optimizer_of(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
         model.optimizer.build(model.trainable_variables)
         run = _Run(
             model,
@@ -226,17 +226,6 @@ def _summaries(model: "MultitaskModel") -> tuple[WeightSummary, ...]:
     return tuple(
         WeightSummary(part=name, mean=float(values.mean()), std=float(values.std())) for name, values in joined.items()
     )
-
-
-def _optimizer(settings: RetrieverSettings, num_steps: int) -> Any:
-    from ml.retrieval.legacy_keras import tf
-
-    warm_up = max(int(num_steps * WARM_UP_SHARE), 1)
-    rate = tf.keras.optimizers.schedules.CosineDecay(
-        0.0, max(num_steps - warm_up, 1), warmup_target=settings.learning_rate, warmup_steps=warm_up
-    )
-    kinds = {"adam": tf.keras.optimizers.Adam, "adagrad": tf.keras.optimizers.Adagrad}
-    return kinds[settings.optimizer](rate)
 
 
 def _target(
