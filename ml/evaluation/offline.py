@@ -5,25 +5,32 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ml.candidates.assemble import bundle_at, in_catalogue
+from ml.candidates.assemble import bundle_at, catalogue_at, in_catalogue
 from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
+from ml.contract.types import Rows
 from ml.dataset.examples import RetrievalExamples
 from ml.dataset.goals import Goals, goal_event, goals_between
 from ml.dataset.split import TimeSplit, Window
 from ml.dataset.training_data import TrainingData
 from ml.evaluation.baselines import Past, standard_baselines
 from ml.evaluation.head_metrics import HeadMetrics, of_numbers, of_probabilities
+from ml.evaluation.leakage import foreseen
 from ml.evaluation.replay import Replay, replay
 from ml.evaluation.report import CHAMPION, OURS, EvaluationReport, EvaluationSettings, Latency
 from ml.evaluation.scoring import EvaluationContext, evaluate
+from ml.features.log import InteractionLog
 from ml.index.planner import IndexSettings, build_index
 from ml.runtime.bundle import Bundle
 from ml.runtime.items import ItemTable
 
 MAX_RATED = 5_000
 """Encounters of a window the rating head is asked about, the first ones."""
+
+ASKED_AGAIN = 100
+"""Users whose lists are made a second time, without the window in the log."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,20 @@ def judge_offline(bundle: Bundle, exam: Exam, *, rivals: Mapping[str, Bundle] | 
         latency=Latency.of(ours.seconds) if len(goals) else None,
     )
     return evaluate(systems, ours.relevant, context, exam.settings)
+
+
+def lists_that_look_ahead(bundle: Bundle, exam: Exam, *, at_most: int = ASKED_AGAIN) -> NDArray[np.bool_]:
+    """Of some users of the window, whose list changes when the tables are made of a log without the window `[num_users]`."""
+    start = exam.split.test.start
+
+    def lists_of(log: InteractionLog) -> Rows:
+        # Not `as_of`: it would move T, and with it what the catalogue says of stock. Only the events may differ.
+        events = exam.data.events if log is exam.data.log else exam.data.events.known_before(exam.starts_at)
+        asked = replace(exam, data=replace(exam.data, events=events))
+        return _replayed(asked.twin_of(bundle), goals, asked).recommended
+
+    goals = exam.goals(catalogue_at(exam.data, exam.starts_at)).at_most(at_most)
+    return foreseen(lists_of, exam.data.log, cut=start)
 
 
 def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Curve = tuple[tuple[int, float], ...]
-"""Step and value."""
+Curve = Sequence[Sequence[float]]
+"""Pairs of step and value."""
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 900, 100
 """Of one request; MLflow takes 1,000 things together."""
 
@@ -45,9 +45,9 @@ class RunBook:
         from mlflow.entities import Metric, Param
 
         now = int(run.at.timestamp() * 1000)
-        values = [(name, 0, value) for name, value in run.metrics.items()]
+        values: list[tuple[str, float, float]] = [(name, 0, value) for name, value in run.metrics.items()]
         values += [(name, step, value) for name, curve in run.curves.items() for step, value in curve]
-        metrics = [Metric(mlflow_name(name), value, now, step) for name, step, value in values]
+        metrics = [Metric(mlflow_name(name), value, now, int(step)) for name, step, value in values]
         made = self.client.create_run(self._experiment_id, run_name=run.name, tags=dict(run.tags)).info.run_id
         params = [Param(name, value) for name, value in run.params.items()]
         for some in batched(params, PARAMS_AT_ONCE):

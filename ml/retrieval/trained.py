@@ -47,6 +47,16 @@ class EpochReport(BaseModel):
     conversion_loss: float
     weights: tuple[WeightSummary, ...]
 
+    def losses(self) -> dict[str, float]:
+        """Those the recipe has."""
+        found = {name: getattr(self, name) for name in ("loss", "retrieval_loss", "rating_loss", "conversion_loss")}
+        return {name: value for name, value in found.items() if np.isfinite(value)}
+
+    def numbers(self) -> dict[str, float]:
+        """Losses and weights by name: `weights.query_tower.std` say."""
+        means = {f"weights.{part.part}.mean": part.mean for part in self.weights}
+        return {**self.losses(), **means, **{f"weights.{part.part}.std": part.std for part in self.weights}}
+
 
 EPOCH_REPORTS = TypeAdapter(tuple[EpochReport, ...])
 

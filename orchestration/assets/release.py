@@ -130,6 +130,7 @@ def offline_report(
 def released_bundle(
     context: dg.AssetExecutionContext,
     training_examples: TrainingData,
+    retriever: StoredRetriever,
     candidate_bundle: BundleFolder,
     offline_report: EvaluationReport,
     recipe: RecipeResource,
@@ -151,6 +152,7 @@ def released_bundle(
         candidate_bundle.path,
         Candidate(
             metrics=offline_report.summary.flat_metrics(),
+            curves=retriever.curves,
             params={"recipe": chosen.name, "recipe_json": chosen.model_dump_json()[:6_000]},
             tags=tags,
             reports=(reports.page("offline_report", context.run_id),),

@@ -7,9 +7,11 @@ from ml.bundle.write import BundleFolder
 from ml.candidates.item_vectors import ItemVectors
 from ml.contract.errors import BundleError
 from ml.dataset.training_data import TrainingData
+from ml.evaluation.offline import lists_that_look_ahead
 from ml.evaluation.report import EvaluationReport
 from ml.index.planner import BuiltIndex
 from ml.runtime.bundle import open_bundle
+from orchestration.assets.release import exam_of
 from orchestration.resources.recipe import RecipeResource
 
 MAX_PARITY_DIFFERENCE = 1e-5
@@ -77,6 +79,25 @@ def exported_graphs_agree(candidate_bundle: BundleFolder) -> dg.AssetCheckResult
     return dg.AssetCheckResult(
         passed=difference <= MAX_PARITY_DIFFERENCE,
         metadata={"largest_difference": difference, "threshold": MAX_PARITY_DIFFERENCE},
+    )
+
+
+@dg.asset_check(
+    asset=["ml", "offline_report"],
+    additional_ins={
+        "training_examples": dg.AssetIn(["ml", "training_examples"]),
+        "candidate_bundle": dg.AssetIn(["ml", "candidate_bundle"]),
+    },
+    blocking=True,
+)
+def judged_lists_do_not_look_ahead(
+    training_examples: TrainingData, candidate_bundle: BundleFolder, recipe: RecipeResource
+) -> dg.AssetCheckResult:
+    """Lists stay as they are when the week they are judged by is taken out of the log their tables are made of."""
+    looked = lists_that_look_ahead(open_bundle(candidate_bundle.path), exam_of(training_examples, recipe))
+    return dg.AssetCheckResult(
+        passed=not looked.any(),
+        metadata={"lists_that_change": int(looked.sum()), "threshold": 0, "lists": len(looked)},
     )
 
 

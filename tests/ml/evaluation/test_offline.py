@@ -1,14 +1,18 @@
 """The judge on a world whose right answers are known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ml.candidates.assemble import in_catalogue
 from ml.candidates.settings import SourceSettings
 from ml.dataset.split import SplitSettings, TimeSplit
 from ml.dataset.training_data import TrainingData
-from ml.evaluation.offline import Exam, judge_offline
+from ml.evaluation.head_metrics import of_numbers
+from ml.evaluation.offline import Exam, judge_offline, lists_that_look_ahead
+from ml.evaluation.report import Summary
 from ml.index.planner import IndexSettings
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
@@ -54,3 +58,23 @@ def test_the_judged_twin_knows_nothing_of_the_window(bundle, exam, data):
     for user in range(0, world.NUM_USERS, 7):
         request = HomeRequest(user_id=world.user_id(user), limit=20)
         assert recommend(informed, request, now=exam.starts_at) == recommend(ignorant, request, now=exam.starts_at)
+
+
+def test_no_judged_list_looks_ahead(bundle, exam):
+    looked = lists_that_look_ahead(bundle, exam, at_most=12)
+    assert len(looked) == 12
+    assert not looked.any()
+
+
+def test_tables_made_of_a_log_that_holds_the_week_are_flagged(bundle, exam, monkeypatch):
+    monkeypatch.setattr("ml.candidates.assemble.log_at", lambda data, _cut_at, items: in_catalogue(data, items))
+    assert lists_that_look_ahead(bundle, exam, at_most=12).any()
+
+
+def test_the_rating_head_is_judged_on_validation_days_and_on_test_days():
+    heads = (of_numbers("value", split, np.array([2.0, 4.0]), np.array([1.0, 4.0])) for split in ("validation", "test"))
+    summary = SimpleNamespace(heads=tuple(heads))
+    expected = {"rmse": 0.5**0.5, "mae": 0.5}
+    assert Summary.head_metrics(summary) == {
+        f"value.{split}.{name}": value for split in ("validation", "test") for name, value in expected.items()
+    }
