@@ -8,6 +8,7 @@ from ml.contract.errors import RecipeError
 from ml.dataset.examples import TargetColumn
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
+RatingLoss = Literal["mse", "bce", "pairwise", "listwise"]
 
 
 class RetrieverSettings(BaseModel):
@@ -55,7 +56,12 @@ class RetrieverSettings(BaseModel):
         0, ge=0, le=65_536, description="Only so many of each query's nearest negatives count; 0 means all."
     )
     retrieval_weight: float = Field(1.0, ge=0, description="Weight of the retrieval loss.")
-    rating_weight: float = Field(0.1, ge=0, description="Weight of the squared error of the normalised target.")
+    rating_loss: RatingLoss = Field(
+        "mse",
+        description="mse: squared error of the normalised target. bce: log loss of the target from 0 to 1. pairwise, listwise: "
+        "only which of a step's targets is greater, for all pairs or at once; a straight line then gives back units.",
+    )
+    rating_weight: float = Field(0.1, ge=0, description="Weight of the rating loss.")
     conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'led to a purchase'.")
     target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
     user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
@@ -123,6 +129,16 @@ class RetrieverSettings(BaseModel):
             raise RecipeError(
                 f"`hard_negatives` must be fewer than the {negatives} candidates of a step. Received: {self.hard_negatives}. "
                 "Lower it, or raise `batch_size`, `uniform_negatives` or `cached_negatives`."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rating_loss_is_learned(self) -> Self:
+        if self.rating_loss != "mse" and not (self.rates and self.rating_weight):
+            raise RecipeError(
+                f"`rating_loss: {self.rating_loss}` needs a rating head that learns it. Received: "
+                f"`model_type: {self.model_type}`, rating_weight {self.rating_weight}. Leave `rating_loss` out, choose "
+                "`multitask` or `ranking`, or raise `rating_weight`."
             )
         return self
 

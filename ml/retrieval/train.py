@@ -1,7 +1,8 @@
 """Training: ids already integers, order a pure function of (seed, epoch), a checkpoint after every epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ml.contract.types import Floats, Rows
 from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
 from ml.dataset.stream import num_batches
 from ml.features.history import SECONDS_PER_DAY
-from ml.features.tower_inputs import QueryInputs, TowerEncoder
+from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
 from ml.retrieval.cluster import Cluster
@@ -31,6 +32,8 @@ from ml.storage import ObjectStore
 if TYPE_CHECKING:
     from ml.retrieval.multitask import Batch, MultitaskModel
 
+CALIBRATED_ON = 20_000
+"""Examples the line is drawn through."""
 OnEpoch = Callable[[EpochReport], None]
 OnRetriever = Callable[[TrainedRetriever], None]
 
@@ -97,7 +100,7 @@ def train_retriever(
             heard.append(lambda _: on_retriever(so_far))
         reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, heard=heard)
     learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)
-    return TrainedRetriever(examples.encoder, settings, target, learned, reports)
+    return _calibrated(TrainedRetriever(examples.encoder, settings, target, learned, reports), examples)
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,32 @@ def _target(
         return None
     if warm_start is not None:
         return warm_start.target
-    return TargetTransform.fit(np.sort(examples.known_targets))  # a mean depends on the order in its last bit
+    known = np.sort(examples.known_targets)  # a mean depends on the order in its last bit
+    return TargetTransform.fit(known, to="unit" if settings.rating_loss == "bce" else "z_score")
+
+
+def _calibrated(trained: TrainedRetriever, examples: ExampleSource) -> TrainedRetriever:
+    """With the target's line, for a loss that knows of order alone: through the first batches of the first epoch."""
+    settings, target = trained.settings, trained.target
+    if target is None or settings.rating_loss not in ("pairwise", "listwise"):
+        return trained
+    epoch = examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=0)
+    batches = list(islice(epoch, -(-CALIBRATED_ON // settings.batch_size)))
+    answers = [
+        trained.answers(
+            trained.query_vectors(batch.queries),
+            trained.candidate_vectors(CandidateInputs(*(part[batch.item_rows] for part in _parts(batch.candidates)))),
+        )
+        for batch in batches
+    ]
+    targets = np.concatenate([batch.target for batch in batches])
+    known = np.isfinite(targets)
+    line = target.calibrated(np.concatenate(answers)[known], target.apply(targets[known]))
+    return replace(trained, target=line)
+
+
+def _parts(candidates: CandidateInputs) -> tuple[Any, ...]:
+    return tuple(getattr(candidates, part.name) for part in fields(CandidateInputs))
 
 
 def _checkpoint(
