@@ -104,7 +104,7 @@ def compare(
         on_judged: hears the name and the week's end of each.
 
     Raises:
-        RecipeError: fewer than two recipes, two of one name, or of different splits.
+        RecipeError: no recipe, two of one name, or of different splits.
         DataError: the snapshot does not reach back far enough.
     """
     _require_comparable(recipes)
@@ -191,9 +191,9 @@ def _differences(recipe: Recipe, first: Recipe) -> dict[str, str]:
 
 def _require_comparable(recipes: Sequence[Recipe]) -> None:
     names = [recipe.name for recipe in recipes]
-    if len(set(names)) < 2 or len(set(names)) < len(names):
+    if not names or len(set(names)) < len(names):
         raise RecipeError(
-            f"A comparison needs two recipes or more, each with a name of its own. Received: {', '.join(names) or 'none'}. "
+            f"A comparison needs recipes, each with a name of its own. Received: {', '.join(names) or 'none'}. "
             "Name another file."
         )
     splits = {recipe.split.model_dump_json(exclude={"train_days", "ranker_weeks"}) for recipe in recipes}

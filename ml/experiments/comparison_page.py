@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ml.evaluation import plots
-from ml.evaluation.labels import metric_label, number
+from ml.evaluation.labels import metric_label, number, with_interval
 from ml.evaluation.page import data_uri, environment_of
 from ml.evaluation.report import EvaluationSettings
 from ml.experiments.compare import Comparison, Row
@@ -36,6 +36,8 @@ def headline(comparison: Comparison) -> str:
     """The finding in one sentence, as strong as the interval allows."""
     first, *others = comparison.rows
     metric = comparison.primary_metric
+    if not others:
+        return f"{metric_label(metric)} {with_interval(first.of(metric).value)} of {first.recipe}."
     best = max(others, key=lambda row: row.of(metric).value.mean or 0.0)
     found = best.of(metric)
     values = f"{metric_label(metric)} {number(found.value.mean)} against {number(first.of(metric).value.mean)}"

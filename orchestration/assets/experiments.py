@@ -71,7 +71,7 @@ def best_recipe(
 class ComparisonConfig(dg.Config):
     """Which recipes."""
 
-    recipes: list[str] = Field(min_length=2, description="YAML files; the first is what the others are held against.")
+    recipes: list[str] = Field(min_length=1, description="YAML files; the first is what the others are held against.")
     weeks: int = Field(default=2, ge=1, le=26, description="Weeks, the last of which ends where the test week begins.")
 
     def read(self) -> list[Recipe]:

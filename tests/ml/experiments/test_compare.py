@@ -88,6 +88,12 @@ def test_what_was_judged_once_is_not_judged_again(comparison: Comparison, folder
     assert compare(world.training_data(weeks=8), RECIPES, weeks=2, folder=folder) == comparison
 
 
+def test_one_recipe_alone_is_judged_on_rolling_weeks(comparison: Comparison):
+    alone = comparison.model_copy(update={"rows": comparison.rows[:1]})
+    assert headline(alone).startswith("NDCG@10 0.")
+    assert "popular" in html_page(alone)
+
+
 def test_a_stored_comparison_is_the_same(comparison: Comparison, tmp_path: Path):
     comparison.save(tmp_path)
     assert Comparison.load(tmp_path) == comparison
@@ -96,7 +102,7 @@ def test_a_stored_comparison_is_the_same(comparison: Comparison, tmp_path: Path)
 @pytest.mark.parametrize(
     ("recipes", "told"),
     [
-        (RECIPES[:1], "needs two recipes or more"),
+        ([], "A comparison needs recipes"),
         ([RECIPES[0], RECIPES[0]], "each with a name of its own"),
         ([RECIPES[0], RECIPES[1].having({"split.validation_days": 14})], "judged on the same days"),
     ],

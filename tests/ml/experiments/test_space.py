@@ -65,6 +65,13 @@ def test_what_does_not_fit_is_named(tmp_path: Path, said: Any, told: str):
         read(tmp_path, said)
 
 
+@pytest.mark.parametrize("name", ["search_towers", "search_ranker"])
+def test_the_examples_fit_the_default_recipe(repository: Path, name: str):
+    space = SearchSpace.read(repository / "examples" / f"{name}.yaml")
+    space.check(Recipe())
+    assert space.name == name
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(RecipeError, match=r"none\.yaml, which does not exist"):
         SearchSpace.read(tmp_path / "none.yaml")
