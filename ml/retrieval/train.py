@@ -92,7 +92,7 @@ def train_retriever(
         if (
             warm_start is None and settings.start == "spectral"
         ):  # after the mark: another machine's may differ in the last bit
-            start_from(factors_of(examples, settings), model)
+            start_from(factors_of(examples, settings).items, model)
         checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
         heard = [on_epoch] if on_epoch else []
         if on_retriever:
