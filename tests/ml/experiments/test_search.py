@@ -28,6 +28,8 @@ SPACE = SearchSpace.model_validate(
     }
 )
 
+BASE = Recipe().having({"ranker.l2": 5.0, "ranker.num_leaves": 31, "retriever.tower_layers": [128]})
+
 
 def hill(_data: TrainingData, recipe: Recipe, _space: SearchSpace, tell: Tell) -> float:
     """Best at l2 = 7; known better and better over four steps."""
@@ -51,11 +53,11 @@ def data() -> TrainingData:
 
 @pytest.fixture(scope="module")
 def found(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
-    return search(data, SPACE, Recipe(), folder=tmp_path_factory.mktemp("study"), judge=hill)
+    return search(data, SPACE, BASE, folder=tmp_path_factory.mktemp("study"), judge=hill)
 
 
 def test_the_recipe_it_starts_from_is_the_first_trial_and_the_best_is_no_worse(found: SearchResult):
-    assert found.trials[0].values == SPACE.around(Recipe())
+    assert found.trials[0].values == SPACE.around(BASE)
     assert found.trials[0].value == pytest.approx(1 - 2 / 8 - 11 / 200)
     assert found.best.value > found.trials[0].value
     assert len(found.trials) == SPACE.trials
@@ -71,7 +73,7 @@ def test_what_is_below_the_median_of_the_others_goes_no_further(found: SearchRes
 
 
 def test_the_best_recipe_loads_and_differs_only_where_it_was_searched(found: SearchResult, tmp_path: Path):
-    base = Recipe().having({"retriever.epochs": 9})
+    base = BASE.having({"retriever.epochs": 9})
     result = SearchResult(SPACE, base, found.trials)
     result.save(tmp_path)
     best = Recipe.read(tmp_path / "hills.yaml")
@@ -86,11 +88,11 @@ def test_a_process_killed_in_a_trial_loses_that_trial_alone(found: SearchResult,
     judged.mkdir()
     script = (
         "from pathlib import Path; from tests.ml.experiments.test_search import *;"
-        f"search(world.training_data(), SPACE, Recipe(), folder=Path({str(tmp_path / 'study')!r}), judge=killed_at_the_fifth)"
+        f"search(world.training_data(), SPACE, BASE, folder=Path({str(tmp_path / 'study')!r}), judge=killed_at_the_fifth)"
     )
     ended = subprocess.run([sys.executable, "-c", script], env={**os.environ, "JUDGED": str(judged)}, check=False)
     assert ended.returncode == -signal.SIGKILL
-    resumed = search(data, SPACE, Recipe(), folder=tmp_path / "study", judge=hill)
+    resumed = search(data, SPACE, BASE, folder=tmp_path / "study", judge=hill)
     assert [trial.values for trial in resumed.trials] == [trial.values for trial in found.trials]
     assert [trial.value for trial in resumed.trials] == [trial.value for trial in found.trials]
     assert resumed.trials[3].number == 3
@@ -102,7 +104,7 @@ def test_more_trials_go_on_from_those_there_are(data: TrainingData, found: Searc
     few = SPACE.model_copy(update={"trials": 3})
     for space in (few, SPACE.model_copy(update={"trials": 5})):
         heard.clear()
-        result = search(data, space, Recipe(), folder=tmp_path, judge=hill, on_trial=lambda t: heard.append(t.number))
+        result = search(data, space, BASE, folder=tmp_path, judge=hill, on_trial=lambda t: heard.append(t.number))
         assert heard == list(range(space.trials)), "those of before are told again"
     assert [trial.values for trial in result.trials] == [trial.values for trial in found.trials[:5]]
 
@@ -119,7 +121,7 @@ def test_values_that_fit_alone_and_not_together_are_a_failed_trial(data: Trainin
             },
         }
     )
-    result = search(data, space, Recipe(), folder=tmp_path, judge=lambda *_: 0.5)
+    result = search(data, space, BASE, folder=tmp_path, judge=lambda *_: 0.5)
     refused = [trial for trial in result.trials if trial.state == "failed"]
     assert len(result.trials) == 12
     assert refused
@@ -129,12 +131,12 @@ def test_values_that_fit_alone_and_not_together_are_a_failed_trial(data: Trainin
 
 def test_without_a_complete_trial_there_is_no_best():
     with pytest.raises(RecipeError, match=r"needs one complete trial\. Received: 0"):
-        _ = SearchResult(SPACE, Recipe(), ()).best
+        _ = SearchResult(SPACE, BASE, ()).best
 
 
 def test_other_data_or_another_question_is_another_study(data: TrainingData):
-    name = study_name(data, SPACE, Recipe())
-    assert name == study_name(data, SPACE.model_copy(update={"trials": 99}), Recipe())
-    assert name != study_name(data, SPACE.model_copy(update={"metric": "map@10"}), Recipe())
-    assert name != study_name(data, SPACE, Recipe().having({"ranker.patience": 9}))
-    assert name != study_name(world.training_data(seed=1), SPACE, Recipe())
+    name = study_name(data, SPACE, BASE)
+    assert name == study_name(data, SPACE.model_copy(update={"trials": 99}), BASE)
+    assert name != study_name(data, SPACE.model_copy(update={"metric": "map@10"}), BASE)
+    assert name != study_name(data, SPACE, BASE.having({"ranker.patience": 9}))
+    assert name != study_name(world.training_data(seed=1), SPACE, BASE)

@@ -70,6 +70,7 @@ def test_the_examples_fit_the_default_recipe(repository: Path, name: str):
     space = SearchSpace.read(repository / "examples" / f"{name}.yaml")
     space.check(Recipe())
     assert space.name == name
+    assert space.around(Recipe()), "so the default recipe is the first trial"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
@@ -88,4 +89,4 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
 )
 def test_the_recipe_a_search_starts_from_is_in_the_space_or_not(tmp_path: Path, among: dict[str, Any], inside: bool):
     space = read(tmp_path, {"search": {"retriever.epochs": among}})
-    assert space.around(Recipe()) == ({"retriever.epochs": 5} if inside else None)
+    assert space.around(Recipe().having({"retriever.epochs": 5})) == ({"retriever.epochs": 5} if inside else None)
