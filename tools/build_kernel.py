@@ -9,16 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ml.runtime.kernel import SOURCE, library
+from ml.runtime.kernel import SOURCE, library, loaded
 
 FLAGS = ("-std=c11", "-O3", "-Wall", "-fPIC", "-shared")
 
 
 def build() -> Path | None:
-    """The library, built unless it is there already; None without a compiler. A crash half-way leaves nothing behind."""
+    """The library, built unless one that works here is there already; None without a compiler. A crash half-way leaves nothing behind."""
     built, compiler = library(), shutil.which(os.environ.get("CC", "cc"))
-    if built.exists() or compiler is None:
-        return built if built.exists() else None
+    if loaded(built) is not None:
+        return built
+    if compiler is None:
+        return None
     draft = built.with_suffix(f".{os.getpid()}")
     try:
         subprocess.run([compiler, *FLAGS, "-o", str(draft), str(SOURCE)], check=True)

@@ -16,10 +16,16 @@ def library() -> Path:
 
 @cache
 def score_forest() -> Callable[..., None] | None:
-    """The function in forest.c; None where it was not built."""
-    if not library().exists():
+    """The function in forest.c; None where it was not built, or for another platform: a folder may be shared, or copied to other machines."""
+    return loaded(library())
+
+
+def loaded(built: Path) -> Callable[..., None] | None:
+    """The function of a build; None where there is none that this machine can run."""
+    try:
+        function = ctypes.CDLL(str(built)).score_forest
+    except (OSError, AttributeError):
         return None
-    function = ctypes.CDLL(str(library())).score_forest
     number, array = ctypes.c_int64, ctypes.c_void_p
     function.argtypes = [array, number, number, array, number, array, array, number, array, array, array]
     function.restype = None

@@ -1,5 +1,6 @@
 """The ranker's kernel gives LightGBM's own scores, to the last bit."""
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -157,6 +158,28 @@ def test_trees_of_another_kind_are_refused(parameters, problem):
         forest(booster)
 
 
+@pytest.mark.parametrize(
+    ("line", "changed", "problem"),
+    [
+        ("split_feature", lambda values: [NUM_FEATURES, *values[1:]], "split on features it has"),
+        ("split_feature", lambda values: [-1, *values[1:]], "split on features it has"),
+        ("left_child", lambda values: [10_000, *values[1:]], "hang from one split"),
+        ("left_child", lambda values: [0, *values[1:]], "hang from one split"),
+        ("right_child", lambda values: [*values[:-1], -10_000], "hang from one split"),
+        ("right_child", lambda values: values[:-1], "hang from one split"),
+        ("leaf_value", lambda values: values[:-1], "as many values as leaves"),
+        ("threshold", lambda values: [*values, 0.5], "as many thresholds, features and decisions as splits"),
+        ("decision_type", lambda values: values[:-1], "as many thresholds, features and decisions as splits"),
+    ],
+)
+def test_trees_that_point_outside_themselves_never_reach_the_kernel(line, changed, problem):
+    text = model(7, 1).model_to_string()
+    [found] = re.findall(rf"^{line}=.*$", text, re.MULTILINE)
+    values = found.partition("=")[2].split()
+    with pytest.raises(BundleError, match=problem):
+        Forest.parse(text.replace(found, f"{line}={' '.join(map(str, changed(values)))}"))
+
+
 def model_data() -> lightgbm.Dataset:
     rows = np.nan_to_num(features(4_000))
     return lightgbm.Dataset(rows, (rows[:, 0] > 0).astype(np.int32), group=[100] * 40)
@@ -211,6 +234,18 @@ def test_a_build_of_another_source_is_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel, "SOURCE", changed)
     assert kernel.library().name != old.name
     assert kernel.score_forest.__wrapped__() is None
+
+
+@pytest.mark.parametrize("bytes_of_it", [b"", b"\x7fELF of another machine"])
+def test_a_build_of_another_platform_is_as_good_as_none_and_is_built_anew(tmp_path, monkeypatch, bytes_of_it):
+    source = tmp_path / "forest.c"
+    source.write_text(kernel.SOURCE.read_text() + "\n")
+    monkeypatch.setattr(kernel, "SOURCE", source)
+    monkeypatch.setattr(build_kernel, "SOURCE", source)
+    kernel.library().write_bytes(bytes_of_it)
+    assert kernel.score_forest.__wrapped__() is None
+    assert build_kernel.build() == kernel.library()
+    assert kernel.score_forest.__wrapped__() is not None
 
 
 def test_without_a_compiler_the_tool_names_the_package(tmp_path, monkeypatch, capsys):
