@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends
 from fastapi import Request as HttpRequest
-from starlette.concurrency import run_in_threadpool
 
 from ml.runtime.answer import RankedList
 from ml.runtime.deadline import Deadline
@@ -39,15 +38,9 @@ class ListMaker:
     async def made(self, request: Request, caller: Caller) -> RankedList:
         """A list of what the bundle knows and of what the caller did since. It is written down after it went out."""
         watch = Stopwatch()
-        visit = await self._visit(caller)
+        visit = await self.visits.known(caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
         watch.over("visit")
         return await self.turns.run(partial(self._made, request, caller, visit, watch))
-
-    async def _visit(self, caller: Caller) -> KnownVisit:
-        def visit() -> KnownVisit:
-            return self.visits.of(caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
-
-        return visit() if self.visits.are_local else await run_in_threadpool(visit)
 
     def _made(self, request: Request, caller: Caller, visit: KnownVisit, watch: Stopwatch) -> RankedList:
         watch.over("wait")

@@ -112,8 +112,9 @@ class ItemTable:
 
     @cached_property
     def _available_in(self) -> Callable[[int], NDArray[np.bool_]]:
-        codes = self._sold_in[1]
-        return lru_cache(REGIONS_KEPT)(lambda region: self.available & ((codes < 0) | (codes == region)))
+        # Without `self` in it, which would hold this table in a ring that only a full collection breaks.
+        available, codes = self.available, self._sold_in[1]
+        return lru_cache(REGIONS_KEPT)(lambda region: available & ((codes < 0) | (codes == region)))
 
     @cached_property
     def born(self) -> NDArray[np.float64]:
