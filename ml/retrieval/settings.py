@@ -32,7 +32,7 @@ class RetrieverSettings(BaseModel):
         description="Events of the history start with the weights of their kinds; a return speaks against its item.",
     )
     start: Literal["random", "spectral"] = Field(
-        "random", description="First vectors of users and items: drawn, or factors of the matrix of who chose what."
+        "spectral", description="First vectors of items: drawn, or factors of the matrix of who chose what."
     )
     retrieval_loss: Literal["softmax", "triplet"] = Field(
         "softmax", description="softmax: which of all candidates was chosen. triplet: by how far it beats each rival."
@@ -68,7 +68,7 @@ class RetrieverSettings(BaseModel):
     example_decay_days: float = Field(
         0.0, ge=0, le=3650, description="An example counts less by a factor e every so many days; 0: all days alike."
     )
-    epochs: int = Field(5, ge=1, le=1000, description="Passes over the examples.")
+    epochs: int = Field(6, ge=1, le=1000, description="Passes over the examples.")
     carry_on_epochs: int = Field(2, ge=1, le=1000, description="Passes when training goes on from another retriever.")
     batch_size: int = Field(1024, ge=2, le=65_536, description="Examples per step; each is a negative of the others.")
     events_in_memory: int = Field(
@@ -78,10 +78,10 @@ class RetrieverSettings(BaseModel):
         "of a smaller one they are in memory (about 0.3 GB per million) and shuffled exactly.",
     )
     optimizer: Literal["adam", "adagrad"] = Field(
-        "adam", description="adagrad touches only rows in use: for large catalogues."
+        "adam", description="Both move only the rows a step looked up; adagrad keeps half as much beside the tables."
     )
     learning_rate: float = Field(
-        0.01, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
+        0.005, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
     seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")

@@ -86,7 +86,7 @@ def train_retriever(
         if (
             warm_start is None and settings.start == "spectral"
         ):  # after the mark: another machine's may differ in the last bit
-            start_from(factors_of(examples, settings), model)
+            start_from(factors_of(examples, settings).items, model)
         checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
         reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, on_epoch=on_epoch)
     learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)

@@ -348,7 +348,7 @@ def test_a_spectral_start_knows_tastes_before_the_first_step(examples, data):
     def recall(settings) -> float:
         model = MultitaskModel(examples.encoder, settings)
         if settings.start == "spectral":
-            start_from(factors_of(examples, settings), model)
+            start_from(factors_of(examples, settings).items, model)
         untrained = TrainedRetriever(examples.encoder, settings, None, model, ())
         scores = shop.query_vectors(untrained, data) @ untrained.item_vectors(data.items_by_row).T
         return shop.recall_at(10, scores, data)
