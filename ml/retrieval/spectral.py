@@ -77,7 +77,9 @@ def start_from(items: Floats, model: "MultitaskModel") -> None:
     known = np.any(items != 0, axis=1, keepdims=True)
     vectors.assign(np.where(known, items, vectors.numpy()))
     users = model.query_tower.user_table.embeddings
-    users.assign(np.column_stack([users.numpy()[:, :-1], np.full(len(users), LIKES_POPULAR, np.float32)]))
+    drawn = users.numpy()
+    drawn[:, -1] = LIKES_POPULAR
+    users.assign(drawn)
     for tower in (model.query_tower, model.candidate_tower):
         kernel = tower.mlp.layers[-1].kernel
         kernel.assign(np.zeros(kernel.shape, np.float32))
