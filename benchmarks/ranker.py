@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ml.candidates.models import StoredRetriever
 from ml.contract.types import Floats
+from ml.dataset.outcomes import OUTCOMES
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.experiments.recipe import Recipe
@@ -28,6 +29,7 @@ from ml.ranking.examples import RankingExamples
 from ml.ranking.fit import week_of_examples
 from ml.ranking.settings import RankerSettings
 from ml.ranking.train import lightgbm_parameters
+from ml.ranking.worth import grades
 from ml.runtime.forest import Forest
 from ml.runtime.kernel import score_forest
 
@@ -55,7 +57,8 @@ def random_examples() -> RankingExamples:
     features = rng.normal(size=(60_000, RANDOM_FEATURES)).astype(np.float32)
     liking = features[:, :10].sum(axis=1) + np.sin(3 * features[:, 10:40]).sum(axis=1)
     bought = liking + rng.normal(size=len(features)) > 8
-    return RankingExamples(features, bought.astype(np.int32), np.full(len(features) // ROWS, ROWS, np.int32))
+    outcomes = np.repeat(bought[:, None], len(OUTCOMES), axis=1).astype(np.float32)
+    return RankingExamples(features, outcomes, np.full(len(features) // ROWS, ROWS, np.int32))
 
 
 def shop_examples(home: Path) -> RankingExamples:
@@ -63,7 +66,7 @@ def shop_examples(home: Path) -> RankingExamples:
     made, recipe = home / "artifacts" / "ml", Recipe()
     data, base = TrainingData.load(made / "training_examples"), StoredRetriever.load(made / "retriever").base
     settings = recipe.ranker.model_copy(update={"negatives_per_user": ROWS, "max_users_per_week": 100})
-    cuts = TimeSplit.at(data.cut_at, recipe.split).ranker_cuts
+    cuts = TimeSplit.at(data.cut_at, recipe.split, since=data.start_at).ranker_cuts
     return RankingExamples.joined(
         [
             week_of_examples(data, cut, base=base, settings=settings, request=recipe.request, sources=recipe.sources)
@@ -73,8 +76,10 @@ def shop_examples(home: Path) -> RankingExamples:
 
 
 def trained(examples: RankingExamples, num_leaves: int) -> lightgbm.Booster:
-    data = lightgbm.Dataset(examples.features, examples.labels, group=examples.group_sizes)
-    return lightgbm.train(lightgbm_parameters(RankerSettings(num_leaves=num_leaves)), data, TREES)
+    settings = RankerSettings(num_leaves=num_leaves)
+    labels = grades(examples.outcomes, settings)
+    data = lightgbm.Dataset(examples.features, labels, group=examples.group_sizes)
+    return lightgbm.train(lightgbm_parameters(settings), data, TREES)
 
 
 def requests(examples: RankingExamples) -> list[Floats]:

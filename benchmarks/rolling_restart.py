@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.open_loop import Load, Plan, Result
+from benchmarks.load_process import Load, Plan, Result
 from benchmarks.served_home import Home, Running, percentile, service
 from orchestration.showcase import free_port
 

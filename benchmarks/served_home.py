@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.open_loop import ROOT, Result
+from benchmarks.load_process import ROOT, Result
 from ml.bundle.repack import TABLES
 from ml.bundle.write import write_bundle
 from ml.contract.release import ReleasePointer

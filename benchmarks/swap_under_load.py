@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.open_loop import Load, Plan, Result
+from benchmarks.load_process import Load, Plan, Result
 from benchmarks.served_home import Home, Running, percentile, service
 
 NAIVE = ("-m", "benchmarks.naive_reload")

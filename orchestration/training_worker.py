@@ -38,7 +38,7 @@ def train_along(artifacts: ArtifactStore, recipe: RecipeResource, exports: Expor
         )
     data, chosen = TrainingData.load(folder), recipe.read()
     scratch = exports.scratch / f"examples-{cluster.index}"
-    split = TimeSplit.at(data.cut_at, chosen.split)
+    split = TimeSplit.at(data.cut_at, chosen.split, since=data.start_at)
     train_stages(data, split, chosen.retriever, scratch=scratch, cluster=cluster)
 
 

@@ -24,9 +24,6 @@ END = "<!-- end of tables -->"
 
 MEANINGS = {
     "name": "Kept with the registered version. The name of the file when left out.",
-    "sources.knn_neighbours": "Similar items kept per item of item-kNN, the strongest.",
-    "sources.basket_neighbours": "Items bought together kept per item, the strongest.",
-    "sources.popularity_decay_days": "A purchase or view counts less by a factor e every so many days, in `popular` and `trending`.",
     "index.min_recall": "Least share of the exact nearest items that the index must find.",
     "ranker.num_leaves": "Leaves of a tree.",
     "ranker.learning_rate": "Share of each new tree's answer that is added.",
@@ -35,13 +32,6 @@ MEANINGS = {
     "ranker.feature_fraction": "Share of the features a tree may look at, drawn anew for each.",
     "ranker.l2": "Ridge on the values of the leaves.",
     "ranker.seed": "Of drawn users, drawn negatives and trees.",
-    "request.candidates.two_tower": "Items nearest to the query vector.",
-    "request.candidates.ease": "Items that go with the user's, by EASE.",
-    "request.candidates.item_knn": "Items like the user's, by cosine.",
-    "request.candidates.bought_together": "Items that lay in one basket with those of the last `session_days`.",
-    "request.candidates.repurchase": "Items the user has shown interest in before.",
-    "request.candidates.popular": "Items with most interest lately; also what a stranger sees.",
-    "request.candidates.trending": "Items whose interest has risen most.",
 }
 """Of fields whose class says nothing about them."""
 

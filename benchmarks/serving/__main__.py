@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.open_loop import Answers, offered, poisson
 from benchmarks.serving.environment import service_python
-from benchmarks.serving.load import Answers, offered, poisson
 from benchmarks.serving.process import Server, serving
 from benchmarks.serving.shop import ServedShop
 

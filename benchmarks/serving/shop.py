@@ -134,7 +134,7 @@ class ServedShop:
             settings=IndexSettings(min_recall=0.9),
             folder=self.folder / "index-parts",
         )
-        sources = fit_sources(log, num_items=len(items), cut=cut, interest_decay_days=60, settings=SourceSettings())
+        sources = fit_sources(log, items, cut=cut, settings=SourceSettings())
         bundle = Bundle(
             "benchmark", items, known, models.encoder, models.towers, vectors, built.index, sources, None, settings
         )

@@ -30,13 +30,7 @@ def bundle_at(
         towers=models.towers,
         vectors=vectors,
         index=ExactIndex(vectors),
-        sources=fit_sources(
-            log,
-            num_items=len(items),
-            cut=int(cut_at.timestamp()),
-            interest_decay_days=settings.candidates.interest_decay_days,
-            settings=source_settings,
-        ),
+        sources=fit_sources(log, items, cut=int(cut_at.timestamp()), settings=source_settings),
         ranker=models.ranker,
         settings=settings,
     )

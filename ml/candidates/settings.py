@@ -6,14 +6,48 @@ from pydantic import BaseModel, ConfigDict, Field
 class SourceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    events_per_user: int = Field(
+        1_000,
+        ge=1,
+        description="Of each user the newest so many events are learned from; a request looks at no more either.",
+    )
     ease_l2: float = Field(200.0, gt=0, description="Ridge of EASE; larger for sparser shops.")
     ease_max_items: int = Field(
         6_000, ge=1, description="EASE inverts a square matrix of the most popular so many items."
     )
     ease_neighbours: int = Field(200, ge=1, le=5_000, description="Weights kept per item, by absolute value.")
-    knn_neighbours: int = Field(100, ge=1, le=5_000)
-    basket_neighbours: int = Field(50, ge=1, le=5_000)
+    knn_neighbours: int = Field(
+        200, ge=1, le=5_000, description="Similar items kept per item of item-kNN, the strongest."
+    )
+    knn_user_damping: float = Field(
+        0.5, ge=0, le=1, description="A user's word counts less by their interest to this power, in item-kNN."
+    )
+    next_moments: int = Field(3, ge=1, le=20, description="`next_items` looks so many moments of a user ahead.")
+    next_decay_days: float = Field(
+        90.0, gt=0, description="What followed counts less by a factor e every so many days."
+    )
+    next_neighbours: int = Field(100, ge=1, le=5_000, description="Following items kept per item, the strongest.")
+    next_shrinkage: float = Field(1.0, ge=0, description="Added to the norm product of `next_items`.")
+    content_neighbours: int = Field(50, ge=1, le=5_000, description="Items described alike kept per item.")
+    content_pairs: int = Field(
+        100_000_000,
+        ge=0,
+        description="Pairs of items that share a word, at most: the words most items have are left out until they are no more.",
+    )
+    spectral_rank: int = Field(
+        128,
+        ge=1,
+        le=1_024,
+        description="Directions kept of the graph of users and items: numbers per item, two bytes each.",
+    )
+    basket_neighbours: int = Field(
+        50, ge=1, le=5_000, description="Items bought together kept per item, the strongest."
+    )
     basket_shrinkage: float = Field(
         10.0, ge=0, description="Added to the norm product, so that two lucky co-occurrences weigh little."
     )
-    popularity_decay_days: float = Field(7.0, gt=0)
+    popularity_decay_days: float = Field(
+        7.0,
+        gt=0,
+        description="A purchase or view counts less by a factor e every so many days, in `popular` and `trending`.",
+    )

@@ -18,7 +18,7 @@ from ml.dataset.stream import batches
 from ml.features.history import Histories
 from ml.features.log import InteractionLog
 from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
-from ml.runtime.candidates import WEIGHT_OF_CODE
+from ml.runtime.interest import WEIGHT_OF_CODE
 
 TargetColumn = Literal["amount", "quantity"]
 BLOCK = 65_536

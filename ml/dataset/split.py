@@ -13,6 +13,8 @@ from ml.contract.types import Seconds
 from ml.features.history import SECONDS_PER_DAY
 
 WEEK = 7 * SECONDS_PER_DAY
+FEWEST_WEEKS = 2
+"""The ranker learns on one and says by another when to stop."""
 
 
 class SplitSettings(BaseModel):
@@ -23,7 +25,9 @@ class SplitSettings(BaseModel):
     train_days: int = Field(90, ge=3, le=3650, description="The towers' examples begin this many days before the cut.")
     validation_days: int = Field(7, ge=1, le=365, description="Days before the test window.")
     test_days: int = Field(7, ge=1, le=365, description="Last days before the cut.")
-    ranker_weeks: int = Field(5, ge=1, le=52, description="Weeks before the test window the ranker learns on.")
+    ranker_weeks: int = Field(
+        5, ge=1, le=52, description="Weeks before the test window the ranker learns on; fewer where the log is short."
+    )
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,14 @@ class TimeSplit:
     """Starts of the weeks the ranker learns on, oldest first; the last of those weeks ends where test starts."""
 
     @classmethod
-    def at(cls, cut: datetime | int, settings: SplitSettings | None = None) -> Self:
+    def at(
+        cls, cut: datetime | int, settings: SplitSettings | None = None, *, since: datetime | int | None = None
+    ) -> Self:
         """The split whose last held-back instant is just before `cut`.
+
+        Args:
+            since: the first event. Of a short log the ranker gets fewer weeks than `ranker_weeks`, so that the base towers have at least
+                as many days to learn on; but never fewer than `FEWEST_WEEKS`.
 
         Raises:
             ContractError: `cut` has no time zone, or `train_days` leaves no days to learn on.
@@ -68,12 +78,15 @@ class TimeSplit:
         end = _seconds(cut)
         test_start = end - settings.test_days * SECONDS_PER_DAY
         validation_start = test_start - settings.validation_days * SECONDS_PER_DAY
+        weeks = settings.ranker_weeks
+        if since is not None:
+            weeks = min(weeks, max((test_start - _seconds(since)) // (2 * WEEK), FEWEST_WEEKS))
         return cls(
             cut=end,
             train=Window(end - settings.train_days * SECONDS_PER_DAY, validation_start),
             validation=Window(validation_start, test_start),
             test=Window(test_start, end),
-            ranker_cuts=tuple(test_start - week * WEEK for week in range(settings.ranker_weeks, 0, -1)),
+            ranker_cuts=tuple(test_start - week * WEEK for week in range(weeks, 0, -1)),
         )
 
     @property

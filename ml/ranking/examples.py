@@ -1,15 +1,18 @@
-"""Ranking examples: what the request path would have seen at past cuts, and what the users went on to buy."""
+"""Ranking examples: what the request path would have seen at past cuts, and what came of each item afterwards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from ml.contract.types import Floats, Rows
-from ml.dataset.goals import Goals
+from ml.dataset.outcomes import OUTCOMES, Outcomes
 from ml.features.vocabulary import Vocabulary
 from ml.ranking.settings import RankerSettings
+from ml.ranking.worth import grades
 from ml.runtime.bundle import Bundle
 from ml.runtime.enrich import FEATURES
 from ml.runtime.recommend import ranking_inputs
@@ -21,8 +24,8 @@ class RankingExamples:
 
     features: Floats
     """`[num_rows, len(FEATURES)]`"""
-    labels: Rows
-    """`[num_rows]` 1 where the user went on to buy the item."""
+    outcomes: Floats
+    """`[num_rows, len(OUTCOMES)]` What came of the item, 0 where nothing did."""
     group_sizes: Rows
     """`[num_requests]`"""
 
@@ -30,39 +33,53 @@ class RankingExamples:
     def joined(cls, parts: Sequence[Self]) -> Self:
         return cls(
             np.concatenate([part.features for part in parts]),
-            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.outcomes for part in parts]),
             np.concatenate([part.group_sizes for part in parts]),
         )
 
 
 def ranking_examples(
-    bundle: Bundle, goals: Goals, *, user_ids: Vocabulary, cut: int, settings: RankerSettings
+    bundle: Bundle, outcomes: Outcomes, *, user_ids: Vocabulary, cut: int, settings: RankerSettings
 ) -> RankingExamples:
     """Examples of one week.
 
     Args:
         bundle: as of `cut`, the week's first instant.
-        goals: of that week; item rows are the bundle's catalogue's, user rows those of `user_ids`.
+        outcomes: of that week; item rows are the bundle's catalogue's, user rows those of `user_ids`.
     """
     rng = np.random.default_rng([settings.seed, cut])
-    drawn = rng.permutation(len(goals))[: settings.max_users_per_week]
     features: list[Floats] = [np.empty((0, len(FEATURES)), np.float32)]
-    labels: list[Rows] = [np.empty(0, np.int32)]
-    for position in np.sort(drawn):
-        user = bundle.users.of(user_ids.id(int(goals.user_rows[position])))
-        if not len(user.history):
-            continue
+    came: list[Floats] = [np.empty((0, len(OUTCOMES)), np.float32)]
+    drawn = _drawn(bundle, outcomes, user_ids, rng, settings)
+    negatives = min(settings.negatives_per_user, settings.rows_per_week // max(len(drawn), 1))
+    for position in drawn.tolist():
+        user = bundle.users.of(user_ids.id(int(outcomes.goals.user_rows[position])))
         candidates, seen = ranking_inputs(bundle, user, user.history, at=cut)
-        bought = np.isin(candidates.rows, goals.of(int(position)))
-        if not bought.any():
+        of_rows = outcomes.of(position, candidates.rows)
+        wanted = of_rows.any(axis=1)
+        if not wanted.any():
             continue
-        kept = _with_some_negatives(bought, rng, settings.negatives_per_user)
+        kept = _with_some_negatives(wanted, rng, negatives)
         features.append(seen[kept])
-        labels.append(bought[kept].astype(np.int32))
-    sizes = np.array([len(label) for label in labels if len(label)], np.int32)
-    return RankingExamples(np.concatenate(features), np.concatenate(labels), sizes)
+        came.append(of_rows[kept])
+    sizes = np.array([len(rows) for rows in came if len(rows)], np.int32)
+    return RankingExamples(np.concatenate(features), np.concatenate(came), sizes)
 
 
-def _with_some_negatives(bought: np.ndarray, rng: np.random.Generator, negatives: int) -> Rows:
-    others = np.flatnonzero(~bought)
-    return np.sort(np.concatenate([np.flatnonzero(bought), rng.permutation(others)[:negatives]])).astype(np.int32)
+def _drawn(
+    bundle: Bundle, outcomes: Outcomes, user_ids: Vocabulary, rng: np.random.Generator, settings: RankerSettings
+) -> NDArray[np.int64]:
+    """Positions of users the bundle knows: those who reached the goal before those who did not, else by lot; ascending."""
+    goals = outcomes.goals
+    if not len(goals):
+        return np.empty(0, np.int64)
+    known = bundle.users.vocabulary.rows(user_ids.ids.take(pa.array(goals.user_rows))) >= 0
+    worth, converted = grades(outcomes.values, settings), outcomes.values[:, OUTCOMES.index("conversion")]
+    best, buys = (np.maximum.reduceat(pairs, goals.starts[:-1]) for pairs in (worth, converted))
+    order = np.lexsort((rng.random(len(goals)), -buys))
+    return np.sort(order[(known & (best > 0))[order]][: settings.max_users_per_week])
+
+
+def _with_some_negatives(chosen: NDArray[np.bool_], rng: np.random.Generator, negatives: int) -> Rows:
+    others = np.flatnonzero(~chosen)
+    return np.sort(np.concatenate([np.flatnonzero(chosen), rng.permutation(others)[:negatives]])).astype(np.int32)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from ml.candidates.assemble import bundle_at, in_catalogue
 from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
-from ml.dataset.goals import goal_event, goals_between
+from ml.dataset.goals import goal_event
+from ml.dataset.outcomes import outcomes_between
 from ml.dataset.split import WEEK, TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.ranking.examples import RankingExamples, ranking_examples
@@ -42,5 +43,6 @@ def week_of_examples(
 ) -> RankingExamples:
     """What the request path would have seen at `cut`, and what the week after it held."""
     bundle = bundle_at(data, datetime.fromtimestamp(cut, UTC), models=base, settings=request, source_settings=sources)
-    goals = goals_between(in_catalogue(data, bundle.items), cut, cut + WEEK, event_type=goal_event(data.log))
-    return ranking_examples(bundle, goals, user_ids=data.user_ids, cut=cut, settings=settings)
+    log = in_catalogue(data, bundle.items)
+    outcomes = outcomes_between(log, cut, cut + WEEK, event_type=goal_event(data.log))
+    return ranking_examples(bundle, outcomes, user_ids=data.user_ids, cut=cut, settings=settings)

@@ -1,13 +1,36 @@
 """How the ranker is learned."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RankerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_users_per_week: int = Field(300, ge=10, description="Users drawn per week.")
-    negatives_per_user: int = Field(250, ge=10, description="Candidates without a goal kept per user, drawn at random.")
+    click_weight: float = Field(
+        0.1, ge=0, le=1, description="Worth of an item the user looked at, clicked or put in the cart, and did not buy."
+    )
+    conversion_weight: float = Field(
+        1.0, ge=0, le=1, description="Further worth of an item that was bought, or of the heaviest event a shop knows."
+    )
+    revenue_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Further worth of an item bought for much money, by the logarithm of what it brought.",
+    )
+    max_users_per_week: int = Field(
+        600, ge=10, description="Users drawn per week: buyers before those who only looked."
+    )
+    negatives_per_user: int = Field(
+        250, ge=10, description="Candidates of no worth kept per user at most, drawn at random."
+    )
+    rows_per_week: int = Field(
+        80_000,
+        ge=1_000,
+        description="Where many users are drawn, each keeps fewer negatives: in all about so many rows.",
+    )
     num_leaves: int = Field(31, ge=2, le=1_024)
     learning_rate: float = Field(0.05, gt=0, le=1)
     max_trees: int = Field(400, ge=1, le=5_000)
@@ -25,3 +48,12 @@ class RankerSettings(BaseModel):
         "as one. Raise it where the machine is training's alone.",
     )
     seed: int = Field(7, ge=0)
+
+    @model_validator(mode="after")
+    def _something_is_worth_something(self) -> Self:
+        if not self.click_weight + self.conversion_weight + self.revenue_weight:
+            raise ValueError(
+                "One of `click_weight`, `conversion_weight` and `revenue_weight` must be above 0. Received: 0 for all. "
+                "Leave `conversion_weight` at 1 to rank by purchases."
+            )
+        return self

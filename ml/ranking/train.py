@@ -4,11 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
+
+import numpy as np
 
 from ml.contract.errors import DataError
 from ml.ranking.examples import RankingExamples
 from ml.ranking.settings import RankerSettings
+from ml.ranking.worth import GRADES, grades, request_weights
 from ml.runtime.enrich import FEATURES
 from ml.runtime.rank import Ranker
 
@@ -20,7 +23,7 @@ class TrainedRanker:
     ranker: Ranker
     num_trees: int
     validation_ndcg: float
-    """NDCG@10 over the newest week's candidates while it was still unseen."""
+    """NDCG@10 over the candidates of the newest weeks while they were still unseen."""
     num_requests: int
     num_rows: int
 
@@ -39,13 +42,18 @@ class TrainedRanker:
         return {**{name: getattr(self, name) for name in _FACTS}, "most_important_features": told}
 
 
+HELD_BACK = 0.25
+"""Share of the weeks, the newest, that decide how many trees; at least one week."""
+SMOOTHED = 15
+"""Trees whose NDCG is averaged before the best number is taken."""
+
 _FACTS = ("num_trees", "validation_ndcg", "num_requests", "num_rows")
 
 
 def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) -> TrainedRanker:
     """LambdaMART (Burges 2010, MSR-TR-2010-82, section 7) through LightGBM.
 
-    The newest week decides how many trees; then all weeks are learned with that many.
+    The newest weeks decide how many trees; then all weeks are learned with that many.
 
     Args:
         weeks: oldest first.
@@ -61,32 +69,62 @@ def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) 
             f"The ranker needs at least two weeks with goals among the candidates. Received: {len(weeks)}. "
             "Land more days, or lower `split.ranker_weeks`."
         )
-    learned, newest = RankingExamples.joined(weeks[:-1]), weeks[-1]
-    stopped = lightgbm.train(
+    held_back = max(1, round(HELD_BACK * len(weeks)))
+    seen: dict[str, dict[str, list[float]]] = {}
+    lightgbm.train(
         lightgbm_parameters(settings),
-        _dataset(learned),
+        _dataset(RankingExamples.joined(weeks[:-held_back]), settings),
         num_boost_round=settings.max_trees,
-        valid_sets=[_dataset(newest)],
-        callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
+        valid_sets=[_dataset(RankingExamples.joined(weeks[-held_back:]), settings)],
+        callbacks=[
+            lightgbm.early_stopping(settings.patience, verbose=False),
+            lightgbm.record_evaluation(seen),
+        ],
     )
+    best = best_number_of_trees(seen["valid_0"]["ndcg@10"])
     everything = RankingExamples.joined(weeks)
     booster = lightgbm.train(
-        lightgbm_parameters(settings), _dataset(everything), num_boost_round=stopped.best_iteration
+        lightgbm_parameters(settings), _dataset(everything, settings), num_boost_round=best.num_trees
     )
     return TrainedRanker(
         ranker=Ranker(booster.model_to_string()),
-        num_trees=stopped.best_iteration,
-        validation_ndcg=float(stopped.best_score["valid_0"]["ndcg@10"]),
+        num_trees=best.num_trees,
+        validation_ndcg=best.ndcg,
         num_requests=len(everything.group_sizes),
-        num_rows=len(everything.labels),
+        num_rows=len(everything.outcomes),
     )
 
 
-def _dataset(examples: RankingExamples):  # type: ignore[no-untyped-def]  # LightGBM has no types
+class BestNumber(NamedTuple):
+    num_trees: int
+    ndcg: float
+    """Mean around that number."""
+
+
+def best_number_of_trees(ndcg: Sequence[float]) -> BestNumber:
+    """Where the mean of `SMOOTHED` neighbouring values is highest: the single highest value of a noisy curve is chance.
+
+    Args:
+        ndcg: after the first tree, the second and so on.
+    """
+    width = min(SMOOTHED, len(ndcg))
+    means = np.convolve(ndcg, np.full(width, 1 / width), mode="valid")
+    first = int(np.argmax(means))
+    return BestNumber(first + (width + 1) // 2, float(means[first]))
+
+
+def _dataset(examples: RankingExamples, settings: RankerSettings):  # type: ignore[no-untyped-def]  # LightGBM has no types
     import lightgbm
 
+    labels = grades(examples.outcomes, settings)
+    weights = request_weights(labels, examples.group_sizes)
     return lightgbm.Dataset(
-        examples.features, examples.labels, group=examples.group_sizes, feature_name=list(FEATURES), free_raw_data=False
+        examples.features,
+        labels,
+        group=examples.group_sizes,
+        weight=None if (weights == 1).all() else weights,
+        feature_name=list(FEATURES),
+        free_raw_data=False,
     )
 
 
@@ -95,6 +133,7 @@ def lightgbm_parameters(settings: RankerSettings) -> dict[str, object]:
         "objective": "lambdarank",
         "metric": "ndcg",
         "eval_at": [10],
+        "label_gain": list(range(GRADES + 1)),
         "num_leaves": settings.num_leaves,
         "learning_rate": settings.learning_rate,
         "min_data_in_leaf": settings.min_rows_in_leaf,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from ml.candidates.low_rank import inverse_root, leading
 from ml.contract.types import Floats
 from ml.dataset.examples import ExampleSource
 from ml.retrieval.settings import RetrieverSettings
@@ -12,11 +13,14 @@ from ml.retrieval.settings import RetrieverSettings
 if TYPE_CHECKING:
     from ml.retrieval.multitask import MultitaskModel
 
-POWER_ITERATIONS = 3
-SPARE_COLUMNS = 16
 POPULARITY = 0.15
 """Product that an item e times as common is ahead by. A softmax at temperature 0.1 learns 0.1; on Gowalla 0.1 and 0.15 find
 equally much (.167, .168), 0.05 and 0.2 less (.153, .148). The greater, because a user's history joins their vector and has little of it."""
+
+
+LIKES_POPULAR = 0.5
+"""Where every user's vector meets popularity, beside a mean of unit vectors. Before any step, on what the published train part of
+Gowalla holds back, recall@20 is .087 with 0, .133 with .25, .143 with .5, .136 with 1; on Amazon Beauty .077, .084, .085, .080."""
 
 
 class Factors(NamedTuple):
@@ -49,9 +53,9 @@ def factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Factors:
     """
     per_user, per_item = (np.asarray(chosen.sum(axis=axis), np.float32) for axis in (1, 0))
     normalised = sparse.csr_array(
-        sparse.diags_array(_inverse_root(per_user)) @ chosen @ sparse.diags_array(_inverse_root(per_item))
+        sparse.diags_array(inverse_root(per_user)) @ chosen @ sparse.diags_array(inverse_root(per_item))
     )
-    users, items = (_unit(each) for each in _leading(normalised, dim - 1, seed=seed))
+    users, items = (_unit(each) for each in leading(normalised, dim - 1, seed=seed))
     common = np.log(np.maximum(per_item, 1.0))
     common -= common[per_item > 0].mean() if per_item.any() else 0.0
     popularity = np.where(per_item > 0, POPULARITY * common, 0.0)
@@ -61,34 +65,23 @@ def factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Factors:
     )
 
 
-def start_from(first: Factors, model: "MultitaskModel") -> None:
-    """Put the factors into the tables of the towers, and silence what would drown them until it has learned something."""
-    for layer, vectors in (
-        (model.query_tower.user_table, first.users),
-        (model.candidate_tower.item_table, first.items),
-    ):
-        known = np.any(vectors != 0, axis=1, keepdims=True)
-        layer.embeddings.assign(np.where(known, vectors, layer.embeddings.numpy()))
+def start_from(items: Floats, model: "MultitaskModel") -> None:
+    """Put the items' first vectors into the towers, and silence what would drown them until it has learned something.
+
+    Users get none. Theirs would be made of the very items they are about to be taught: with it the training loss of Amazon
+    Beauty fell to 3.5 and NDCG@10 to .0475, without it they are 4.4 and .0566. The mean of a history, which leaves out the item
+    asked for, says the same of a user honestly. All they start with is that they like what is popular.
+    """
+    vectors = model.candidate_tower.item_table.embeddings
+    known = np.any(items != 0, axis=1, keepdims=True)
+    vectors.assign(np.where(known, items, vectors.numpy()))
+    users = model.query_tower.user_table.embeddings
+    drawn = users.numpy()
+    drawn[:, -1] = LIKES_POPULAR
+    users.assign(drawn)
     for tower in (model.query_tower, model.candidate_tower):
         kernel = tower.mlp.layers[-1].kernel
         kernel.assign(np.zeros(kernel.shape, np.float32))
-
-
-def _leading(matrix: sparse.csr_array, count: int, *, seed: int) -> tuple[Floats, Floats]:
-    """Left factors times singular values `[n, count]` and right factors `[m, count]`, zeros where the matrix has fewer.
-
-    Halko et al. 2011, "Finding structure with randomness", algorithm 4.4.
-    """
-    found = min(count, *matrix.shape)
-    drawn = np.random.default_rng(seed).standard_normal((matrix.shape[1], min(found + SPARE_COLUMNS, *matrix.shape)))
-    basis, transposed = drawn.astype(np.float32), sparse.csr_array(matrix.T)
-    for _ in range(POWER_ITERATIONS):
-        basis = np.linalg.qr(transposed @ (matrix @ basis))[0]
-    left = matrix @ basis
-    _, turns = np.linalg.eigh(left.T @ left)  # ascending
-    turns = turns[:, ::-1][:, :found]
-    padding = ((0, 0), (0, count - found))
-    return np.pad(left @ turns, padding), np.pad(basis @ turns, padding)
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -96,9 +89,3 @@ def _unit(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Floats = (vectors / np.where(lengths > 1e-6, lengths, np.inf)).astype(np.float32)
     return scaled
-
-
-def _inverse_root(counts: Floats) -> Floats:
-    """1 / √n, 0 for none."""
-    root: Floats = np.where(counts > 0, np.maximum(counts, 1) ** -0.5, 0.0).astype(np.float32)
-    return root

@@ -13,6 +13,7 @@ from ml.contract.manifest import MANIFEST, REMEDY, FileEntry, Manifest, file_ent
 from ml.contract.types import Floats, Rows
 from ml.features.tower_inputs import USER_ATTRIBUTES, TowerEncoder
 from ml.runtime.candidates import SourceTables
+from ml.runtime.exposure import Exposure
 from ml.runtime.items import ItemDisplay, ItemTable
 from ml.runtime.rank import Ranker
 from ml.runtime.search import Index, open_index
@@ -50,6 +51,10 @@ class Bundle:
     def tower_user_ids(self) -> Rows:
         """`[num_users, 1 + attributes]`"""
         return self.encoder.user_ids(self.users.table)
+
+    @cached_property
+    def exposure(self) -> Exposure:
+        return Exposure(self.sources.popularity.recent, self.items.available, self.items.sellers)
 
     @property
     def no_user_ids(self) -> Rows:

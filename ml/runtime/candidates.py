@@ -1,29 +1,52 @@
 """Every source's proposals for one request, side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS, EventType
-from ml.contract.types import Floats, Rows, Seconds
-from ml.features.history import SECONDS_PER_DAY, History
+from ml.contract.types import Floats, Rows
+from ml.features.history import History
+from ml.runtime.factors import ItemFactors
+from ml.runtime.interest import Interest, Readings
+from ml.runtime.kernel import address, compiled
 from ml.runtime.neighbours import NeighbourTable
+from ml.runtime.order import falling
 from ml.runtime.popular import Popularity
+from ml.runtime.pulse import Pulse
 from ml.runtime.search import Index
+from ml.runtime.sources import NO_ROWS, Neighbours, Scores, Source, joined
 from ml.runtime.sparse_scores import SparseScores
 
-SOURCES = ("two_tower", "ease", "item_knn", "bought_together", "repurchase", "popular", "trending")
 
-NO_ROWS: Rows = np.empty(0, np.int32)
+class Asked(NamedTuple):
+    """A source that is a table of neighbours."""
 
-WEIGHT_OF_CODE = np.array([EVENT_WEIGHTS[event_type] for event_type in EVENT_TYPES], np.float32)
+    table: str
+    by: str
+    """Which of the `Readings` of a history it is asked by."""
+
+
+NEIGHBOURS: Mapping[str, Asked] = {
+    "ease": Asked("ease", "lasting"),
+    "item_knn": Asked("item_knn", "fading"),
+    "recent_knn": Asked("item_knn", "newest"),
+    "next_items": Asked("next_items", "newest"),
+    "content": Asked("content", "newest"),
+    "bought_together": Asked("bought_together", "newest"),
+}
+"""A further one is a line here, a table fitted in `ml.candidates` and its number in `CandidateSettings`."""
+
+TABLES = tuple(dict.fromkeys(asked.table for asked in NEIGHBOURS.values()))
+
+SOURCES = ("two_tower", *NEIGHBOURS, "spectral", "repurchase", "popular", "trending")
+TWO_TOWER, SPECTRAL = SOURCES.index("two_tower"), SOURCES.index("spectral")
 
 
 class CandidateSettings(BaseModel):
@@ -31,18 +54,43 @@ class CandidateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    two_tower: int = Field(200, ge=0, le=2_000)
-    ease: int = Field(200, ge=0, le=2_000)
-    item_knn: int = Field(150, ge=0, le=2_000)
-    bought_together: int = Field(100, ge=0, le=2_000)
-    repurchase: int = Field(200, ge=0, le=2_000)
-    popular: int = Field(100, ge=1, le=2_000)
-    trending: int = Field(30, ge=0, le=2_000)
-    session_days: float = Field(2.0, gt=0, description="`bought_together` follows events of so many last days.")
-    interest_decay_days: float = Field(60.0, gt=0, description="Interest in an item falls by e every so many days.")
+    two_tower: int = Field(200, ge=0, le=2_000, description="Items nearest to the query vector.")
+    ease: int = Field(200, ge=0, le=2_000, description="Items that go with all the user ever liked, by EASE.")
+    item_knn: int = Field(150, ge=0, le=2_000, description="Items like those of the user's fading interest.")
+    recent_knn: int = Field(100, ge=0, le=2_000, description="Items like the user's `newest_items`.")
+    next_items: int = Field(100, ge=0, le=2_000, description="What others went on to after the user's `newest_items`.")
+    content: int = Field(50, ge=0, le=2_000, description="Items described like the user's `newest_items`.")
+    spectral: int = Field(
+        100,
+        ge=0,
+        le=2_000,
+        description="The best, by the factors of who chose what, of all that the other sources propose.",
+    )
+    bought_together: int = Field(
+        100, ge=0, le=2_000, description="Items that lay in one basket with the user's `newest_items`."
+    )
+    repurchase: int = Field(200, ge=0, le=2_000, description="Items the user has shown interest in before.")
+    popular: int = Field(100, ge=1, le=2_000, description="Items with most interest lately; also what a stranger sees.")
+    trending: int = Field(30, ge=0, le=2_000, description="Items whose interest has risen most.")
+    interest_decay_days: float = Field(60.0, gt=0, description="Fading interest falls by e every so many days.")
+    newest_items: int = Field(40, ge=1, le=1_000, description="Sources that follow the newest items look at so many.")
+    newest_half_life: float = Field(
+        2.0,
+        gt=0,
+        description="Of these, one liked so many moments earlier counts half as much; an order is one moment.",
+    )
     late_share: float = Field(
         0.25, gt=0, le=1, description="Share of each number that is left when 80 % of a request's time is spent."
     )
+
+    def readings(self, history: History, *, at: int) -> Readings:
+        return Readings.of(
+            history,
+            at=at,
+            decay_days=self.interest_decay_days,
+            newest_items=self.newest_items,
+            half_life=self.newest_half_life,
+        )
 
     def when_late(self) -> Self:
         """A source that may propose anything still may propose one item."""
@@ -53,29 +101,35 @@ class CandidateSettings(BaseModel):
 class SourceTables:
     """The sources that are tables: fitted at a cut, saved in the bundle."""
 
-    ease: NeighbourTable
-    item_knn: NeighbourTable
-    bought_together: NeighbourTable
+    neighbours: Mapping[str, NeighbourTable]
+    """By the names in `TABLES`."""
+    factors: ItemFactors
     popularity: Popularity
+    pulse: Pulse
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _NEIGHBOURS:
-            getattr(self, name).save(folder / f"{name}.npz")
+        for name, table in self.neighbours.items():
+            table.save(folder / f"{name}.npz")
+        self.factors.save(folder)
         self.popularity.save(folder / "popularity.npz")
+        self.pulse.save(folder / "pulse.npy")
 
     def summary(self) -> dict[str, int | float]:
-        """Items with at least one neighbour, by source."""
-        linked = {f"items_with_{name}": getattr(self, name).num_linked for name in _NEIGHBOURS}
+        """Items with at least one neighbour, by table."""
+        linked = {f"items_with_{name}": table.num_linked for name, table in self.neighbours.items()}
         return {"items": len(self.popularity.recent), **linked}
+
+    def asked(self, asked: Asked, readings: Readings) -> Neighbours:
+        """One table, asked by one reading."""
+        interest: Interest = getattr(readings, asked.by)
+        return Neighbours(self.neighbours[asked.table], interest.rows, interest.strengths)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        tables = {name: NeighbourTable.load(folder / f"{name}.npz") for name in _NEIGHBOURS}
-        return cls(**tables, popularity=Popularity.load(folder / "popularity.npz"))
-
-
-_NEIGHBOURS = ("ease", "item_knn", "bought_together")
+        tables = {name: NeighbourTable.load(folder / f"{name}.npz") for name in TABLES}
+        popularity, pulse = Popularity.load(folder / "popularity.npz"), Pulse.load(folder / "pulse.npy")
+        return cls(tables, ItemFactors.load(folder), popularity, pulse)
 
 
 @dataclass(frozen=True)
@@ -92,40 +146,13 @@ class Candidates:
     @cached_property
     def shares(self) -> Floats:
         """Scores as shares of each source's best, in [0, 1]."""
+        kernel = compiled()
+        if kernel is not None:
+            shares = np.empty_like(self.scores)
+            kernel.shares_of_best(address(self.scores, np.float32), *shares.shape, address(shares, np.float32))
+            return shares
         best = self.scores.max(axis=0, initial=0.0)
         return np.clip(self.scores / np.where(best > 0, best, 1.0), 0.0, 1.0).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Interest:
-    """Items one person showed interest in `[n]`, distinct, with strengths in (0, 1]."""
-
-    rows: Rows
-    strengths: Floats
-
-    @classmethod
-    def of(cls, history: History, *, at: int, decay_days: float) -> Self:
-        return cls.summed(history.item_rows, decayed_weights(history, at=at, decay_days=decay_days))
-
-    @classmethod
-    def summed(cls, rows: Rows, weights: Floats) -> Self:
-        """1 - exp(-w / 5) of each item's summed weight: one fresh purchase (5) gives 0.63, twenty give 1."""
-        total = SparseScores.summed(rows, weights)
-        liked = total.scores > 0
-        return cls(total.rows[liked], strength(total.scores[liked]))
-
-
-def strength(weight: Floats) -> Floats:
-    return (1.0 - np.exp(-weight / EVENT_WEIGHTS[EventType.PURCHASE])).astype(np.float32)
-
-
-def decayed_weights(history: History, *, at: int, decay_days: float) -> Floats:
-    """Event weight x exp(-age / decay) of each event `[num_events]`."""
-    return WEIGHT_OF_CODE[history.event_codes] * decay(at - history.occurred_at, decay_days)
-
-
-def decay(age_seconds: Seconds, decay_days: float) -> Floats:
-    return np.exp(-np.maximum(age_seconds, 0) / (decay_days * SECONDS_PER_DAY)).astype(np.float32)
 
 
 def home_candidates(
@@ -148,19 +175,11 @@ def home_candidates(
         allowed: `[num_items]`.
         named: candidates whether a source proposes them or not.
     """
-    interest = Interest.of(history, at=at, decay_days=settings.interest_decay_days)
-    recent = history.occurred_at >= at - settings.session_days * SECONDS_PER_DAY
-    session = Interest.summed(history.item_rows[recent], WEIGHT_OF_CODE[history.event_codes[recent]])
-    scored = {
-        "ease": tables.ease.scores(interest.rows, interest.strengths),
-        "item_knn": tables.item_knn.scores(interest.rows, interest.strengths),
-        "bought_together": tables.bought_together.scores(session.rows, session.strengths),
-        "repurchase": SparseScores(interest.rows, interest.strengths),
-    }
-    nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else NO_ROWS
-    return _joined(
-        scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings, named=named
-    )
+    readings = settings.readings(history, at=at)
+    said: dict[str, Scores] = {name: tables.asked(asked, readings) for name, asked in NEIGHBOURS.items()}
+    said["repurchase"] = SparseScores(readings.fading.rows, readings.fading.strengths)
+    found = _Asking(said, readings.lasting, query, allowed, settings)
+    return found.joined(tables, index=index, vectors=vectors, named=named, passed_over=history.item_rows)
 
 
 def related_candidates(
@@ -173,45 +192,51 @@ def related_candidates(
     settings: CandidateSettings,
 ) -> Candidates:
     """Candidates that go with some items: their neighbours in every table, and what is nearest to their mean vector."""
-    whole = np.ones(len(item_rows), np.float32)
-    scored = {name: getattr(tables, name).scores(item_rows, whole) for name in _NEIGHBOURS}
-    query = vectors[item_rows].mean(axis=0)
-    nearest = index.search(query[None, :], settings.two_tower)[0][0] if settings.two_tower else NO_ROWS
-    return _joined(scored, nearest, query, tables.popularity, vectors=vectors, allowed=allowed, settings=settings)
+    wanted = Interest(item_rows, np.ones(len(item_rows), np.float32))
+    said: dict[str, Scores] = {
+        name: Neighbours(tables.neighbours[asked.table], wanted.rows, wanted.strengths)
+        for name, asked in NEIGHBOURS.items()
+    }
+    found = _Asking(said, wanted, vectors[item_rows].mean(axis=0), allowed, settings)
+    return found.joined(tables, index=index, vectors=vectors, passed_over=item_rows)
 
 
-def _joined(
-    scored: Mapping[str, SparseScores],
-    nearest: Rows,
-    query: Floats,
-    popularity: Popularity,
-    *,
-    vectors: Floats,
-    allowed: NDArray[np.bool_],
-    settings: CandidateSettings,
-    named: Rows = NO_ROWS,
-) -> Candidates:
-    proposals = {name: scores.top(getattr(settings, name)) for name, scores in scored.items()}
-    proposals["two_tower"] = nearest
-    proposals["popular"] = popularity.first(settings.popular, allowed)
-    proposals["trending"] = popularity.trending_order[: settings.trending]
-    rows, proposed = _side_by_side([proposals.get(name, NO_ROWS) for name in SOURCES], named, allowed)
-    scores = np.zeros((len(rows), len(SOURCES)), np.float32)
-    for column, name in enumerate(SOURCES):
-        if name in scored:
-            scores[:, column] = scored[name].at(rows)
-    scores[:, SOURCES.index("two_tower")] = vectors[rows] @ query
-    scores[:, SOURCES.index("popular")] = popularity.recent[rows]
-    scores[:, SOURCES.index("trending")] = popularity.trending[rows]
-    return Candidates(rows, scores, proposed)
+@dataclass(frozen=True)
+class _Asking:
+    """What is known of one request before its sources propose."""
 
+    said: Mapping[str, Scores]
+    """By the sources whose best scores are their proposals."""
+    interest: Interest
+    query: Floats
+    allowed: NDArray[np.bool_]
+    settings: CandidateSettings
 
-def _side_by_side(proposals: Sequence[Rows], named: Rows, allowed: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
-    """The distinct allowed items of all proposals and of those named, and which source proposed which."""
-    lists = [*proposals, named]
-    rows, sources = np.concatenate(lists), np.repeat(np.arange(len(lists)), [len(each) for each in lists])
-    kept = allowed[rows]
-    distinct, places = np.unique(rows[kept], return_inverse=True)
-    proposed = np.zeros((len(distinct), len(lists)), np.bool_)
-    proposed[places, sources[kept]] = True
-    return distinct.astype(np.int32), proposed[:, : len(proposals)]
+    def joined(
+        self, tables: SourceTables, *, index: Index, vectors: Floats, passed_over: Rows, named: Rows = NO_ROWS
+    ) -> Candidates:
+        """Every source's proposals and scores.
+
+        Args:
+            passed_over: items near the query that a rule may forbid; the index is asked for so many more.
+        """
+        popularity, settings = tables.popularity, self.settings
+        sources = {name: Source(scores, at_most=getattr(settings, name)) for name, scores in self.said.items()}
+        sources["two_tower"] = Source(None, proposals=self._nearest(index, passed_over))
+        sources["popular"] = Source(popularity.recent, proposals=popularity.first(settings.popular, self.allowed))
+        sources["trending"] = Source(popularity.trending, proposals=popularity.trending_order[: settings.trending])
+        nothing = Source(None)
+        found = joined([sources.get(name, nothing) for name in SOURCES], named, allowed=self.allowed)
+        found.scores[:, TWO_TOWER] = vectors[found.rows] @ self.query
+        found.scores[:, SPECTRAL] = spectral = tables.factors.scores(self.interest, found.rows)
+        best = falling(spectral)[: settings.spectral]
+        found.proposed[best[spectral[best] > 0], SPECTRAL] = True
+        return Candidates(found.rows, found.scores, found.proposed)
+
+    def _nearest(self, index: Index, passed_over: Rows) -> Rows:
+        wanted = self.settings.two_tower
+        if not wanted:
+            return NO_ROWS
+        forbidden = np.unique(passed_over[~self.allowed[passed_over]])
+        nearest = index.search(self.query[None, :], wanted + len(forbidden))[0][0]
+        return nearest[self.allowed[nearest]][:wanted]

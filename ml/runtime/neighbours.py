@@ -1,6 +1,7 @@
 """Item-to-item weights: the common shape of item-kNN, EASE and bought-together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.contract.types import Floats, Rows, Seconds
+from ml.runtime.kernel import address
 from ml.runtime.sparse_scores import SparseScores
 
 
@@ -28,6 +30,11 @@ class NeighbourTable:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    @cached_property
+    def addresses(self) -> tuple[int, int, int]:
+        """Of starts, rows and weights, for the kernel."""
+        return address(self.starts, np.int64), address(self.rows, np.int32), address(self.weights, np.float32)
 
     @property
     def num_linked(self) -> int:

@@ -55,7 +55,7 @@ def retriever(
     chosen = recipe.read()
     stages = train_stages(
         training_examples,
-        TimeSplit.at(training_examples.cut_at, chosen.split),
+        TimeSplit.at(training_examples.cut_at, chosen.split, since=training_examples.start_at),
         chosen.retriever,
         checkpoints=recipe.checkpoints,
         checkpoint_store=recipe.shared_checkpoints,
@@ -103,13 +103,12 @@ def candidate_sources(
     training_examples: TrainingData, item_vectors: ItemVectors, recipe: RecipeResource
 ) -> dg.Output[SourceTables]:
     """The sources that are tables, as of T: EASE and item-kNN weights, bought together, popular and trending items."""
-    cut_at, chosen = training_examples.cut_at, recipe.read()
+    cut_at = training_examples.cut_at
     tables = fit_sources(
         log_at(training_examples, cut_at, item_vectors.items),
-        num_items=len(item_vectors.items),
+        item_vectors.items,
         cut=int(cut_at.timestamp()),
-        interest_decay_days=chosen.request.candidates.interest_decay_days,
-        settings=chosen.sources,
+        settings=recipe.read().sources,
     )
     return dg.Output(tables, metadata=tables.summary())
 
@@ -123,7 +122,7 @@ def ranker(
     chosen = recipe.read()
     trained = fit_ranker(
         training_examples,
-        TimeSplit.at(training_examples.cut_at, chosen.split),
+        TimeSplit.at(training_examples.cut_at, chosen.split, since=training_examples.start_at),
         base=retriever.base,
         settings=chosen.ranker,
         request=chosen.request,

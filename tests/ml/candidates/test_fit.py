@@ -1,14 +1,21 @@
 """Source tables against the formulas they stand for."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from ml.candidates.fit import cosine, ease, fit_sources, popularity
+from ml.candidates.fit import content, fit_sources, item_knn, next_items, popularity
+from ml.candidates.likeness import alike, ease
+from ml.candidates.low_rank import item_factors
+from ml.candidates.matrices import newest_of_each_user
 from ml.candidates.settings import SourceSettings
 from ml.contract.events import EventType
 from ml.features.log import InteractionLog
-from ml.runtime.candidates import SourceTables
+from ml.runtime.candidates import TABLES, SourceTables
+from ml.runtime.interest import Interest
+from ml.runtime.items import ItemTable
+from ml.runtime.neighbours import NeighbourTable
 
 CUT = 1_000_000
 DAY = 86_400
@@ -36,7 +43,7 @@ def test_ease_weights_are_those_of_the_closed_form():
     inverse = np.linalg.inv(interest.T @ interest + 3.0 * np.eye(8))
     expected = -inverse / np.diag(inverse)
     np.fill_diagonal(expected, 0)
-    table = ease(sparse.csr_matrix(interest), settings=SourceSettings(ease_l2=3.0))
+    table = ease(sparse.csr_array(interest), settings=SourceSettings(ease_l2=3.0))
     found = np.zeros((8, 8))
     for item in range(8):
         rows, weights = table.of(item)
@@ -45,33 +52,125 @@ def test_ease_weights_are_those_of_the_closed_form():
 
 
 def test_ease_leaves_out_items_beyond_its_size():
-    interest = sparse.csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1]], np.float32))
+    interest = sparse.csr_array(np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1]], np.float32))
     table = ease(interest, settings=SourceSettings(ease_max_items=2))
     assert set(table.rows) <= {0, 1}
     assert len(table.of(2)[0]) == 0
     assert table.num_linked == 2
 
 
+def cosine(matrix: sparse.csr_array, *, neighbours: int, shrinkage: float = 0.0) -> NeighbourTable:
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float32).ravel())
+    return alike(matrix, matrix, norms=(norms, norms), neighbours=neighbours, shrinkage=shrinkage)
+
+
 def test_cosine_of_items_bought_together_by_everyone_is_one():
-    matrix = sparse.csr_matrix(np.array([[1, 1, 0], [1, 1, 1]], np.float32))
-    table = cosine(matrix, neighbours=2, shrinkage=0.0)
+    table = cosine(sparse.csr_array(np.array([[1, 1, 0], [1, 1, 1]], np.float32)), neighbours=2)
     rows, weights = table.of(0)
     assert rows.tolist() == [1, 2]
     assert weights.tolist() == pytest.approx([1.0, 1 / np.sqrt(2)])
 
 
 def test_shrinkage_holds_back_a_lucky_pair():
-    pair = cosine(sparse.csr_matrix(np.ones((1, 2), np.float32)), neighbours=1, shrinkage=10.0)
+    pair = cosine(sparse.csr_array(np.ones((1, 2), np.float32)), neighbours=1, shrinkage=10.0)
     assert pair.of(0)[1].tolist() == pytest.approx([1 / (1 + 10)])
 
 
 def test_blocks_do_not_change_the_neighbours(monkeypatch):
-    matrix = sparse.random(200, 50, density=0.2, random_state=1, dtype=np.float32, format="csr")
+    matrix = sparse.random_array((200, 50), density=0.2, random_state=1, dtype=np.float32, format="csr")
     whole = cosine(matrix, neighbours=5, shrinkage=1.0)
-    monkeypatch.setattr("ml.candidates.fit.BLOCK", 7)
+    monkeypatch.setattr("ml.candidates.likeness.BLOCK", 7)
     in_blocks = cosine(matrix, neighbours=5, shrinkage=1.0)
     np.testing.assert_array_equal(in_blocks.rows, whole.rows)
     np.testing.assert_allclose(in_blocks.weights, whole.weights, rtol=1e-5)
+
+
+def test_a_user_of_many_items_says_less_about_each():
+    """Items 0 and 1 meet at a user of two items, items 0 and 2 at one of four."""
+    interest = sparse.csr_array(np.array([[1, 1, 0, 0, 0], [1, 0, 1, 1, 1]], np.float32))
+    weights = dict(zip(*(part.tolist() for part in item_knn(interest, settings=SourceSettings()).of(0)), strict=True))
+    assert weights[1] == pytest.approx(1 / 2 / np.sqrt(2 * 1))
+    assert weights[2] == pytest.approx(1 / 4 / np.sqrt(2 * 1))
+
+
+def test_next_items_know_before_from_after():
+    events = log((0, 0, EventType.PURCHASE, 3, 0), (0, 1, EventType.PURCHASE, 2, 1), (0, 2, EventType.PURCHASE, 1, 2))
+    table = next_items(events, num_items=3, cut=CUT, settings=SourceSettings(next_shrinkage=0))
+    assert table.of(0)[0].tolist() == [1, 2]
+    assert table.of(1)[0].tolist() == [2]
+    assert table.of(2)[0].tolist() == []
+
+
+def test_what_came_right_after_weighs_twice_what_came_one_moment_later():
+    events = log(*((user, item, EventType.VIEW, 3 - item, -1) for user in range(4) for item in range(3)))
+    followed = next_items(events, num_items=3, cut=CUT, settings=SourceSettings(next_shrinkage=1e9))
+    first, second = followed.of(0)[1].tolist()
+    assert first == pytest.approx(2 * second)
+
+
+def test_items_of_one_order_do_not_follow_each_other_nor_do_those_of_two_users():
+    events = log((0, 0, EventType.PURCHASE, 2, 0), (0, 1, EventType.PURCHASE, 2, 0), (1, 2, EventType.PURCHASE, 1, 1))
+    assert next_items(events, num_items=3, cut=CUT, settings=SourceSettings()).num_linked == 0
+
+
+def test_what_followed_lately_counts_more_than_what_followed_long_ago():
+    old = [(0, 0, EventType.VIEW, 300, -1), (0, 1, EventType.VIEW, 299, -1)]
+    new = [(1, 0, EventType.VIEW, 2, -1), (1, 2, EventType.VIEW, 1, -1)]
+    assert next_items(log(*old, *new), num_items=3, cut=CUT, settings=SourceSettings()).of(0)[0].tolist() == [2, 1]
+
+
+def items(**columns: list[str | None]) -> ItemTable:
+    size = len(next(iter(columns.values())))
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("item_id", "title", "category", "sub_category", "brand", "seller_id")]
+    )
+    given = {"item_id": [f"i{row}" for row in range(size)], **columns}
+    return ItemTable(pa.table({name: given.get(name, [None] * size) for name in schema.names}, schema=schema))
+
+
+def test_items_described_in_the_same_rare_words_are_nearest():
+    table = content(items(title=["red cup", "blue cup", "red cup", "steel spade"]), settings=SourceSettings())
+    assert table.of(0)[0].tolist() == [2, 1]
+    assert len(table.of(3)[0]) == 0
+
+
+def test_a_brand_is_another_word_than_the_same_word_in_a_title():
+    described = items(title=["apple", None, None], brand=[None, "apple", "apple"])
+    table = content(described, settings=SourceSettings())
+    assert table.of(1)[0].tolist() == [2]
+    assert len(table.of(0)[0]) == 0
+
+
+def test_words_of_most_items_are_left_out_first():
+    described = items(title=["cup red", "cup red", "cup blue", "cup green"])
+    table = content(described, settings=SourceSettings(content_pairs=2 * 2 + 1 + 1))
+    assert table.of(0)[0].tolist() == [1]
+    assert len(table.of(2)[0]) == 0
+
+
+def test_nothing_is_alike_where_nothing_is_said():
+    assert content(items(title=[None, None]), settings=SourceSettings()).num_linked == 0
+
+
+def test_factors_of_full_rank_are_the_filter_they_are_cut_from():
+    rng = np.random.default_rng(3)
+    chosen = (rng.random((30, 6)) < 0.4).astype(np.float32)
+    chosen[0] = 1
+    degrees = chosen.sum(axis=0)
+    factors = item_factors(sparse.csr_array(chosen), rank=6)
+    liked, every = np.array([1, 4], np.int32), np.arange(6, dtype=np.int32)
+    # Of full rank the directions are a whole basis: V V' is 1, and an item is like itself alone.
+    expected = np.zeros(6)
+    expected[liked] = np.sqrt(degrees[liked]) * np.array([1.0, 0.5]) / np.sqrt(degrees[liked])
+    found = factors.scores(Interest(liked, np.array([1.0, 0.5], np.float32)), every)
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+
+
+def test_of_two_circles_the_factors_know_each_item_by_its_own():
+    circles = np.kron(np.eye(2), np.ones((5, 4))).astype(np.float32)
+    factors = item_factors(sparse.csr_array(circles), rank=2)
+    found = factors.scores(Interest(np.array([0], np.int32), np.ones(1, np.float32)), np.arange(8, dtype=np.int32))
+    np.testing.assert_allclose(found, [1 / 4] * 4 + [0] * 4, atol=1e-3)
 
 
 def test_recent_popularity_decays_and_returns_do_not_count_against_it():
@@ -88,16 +187,32 @@ def test_what_was_returned_is_no_longer_an_interest():
         (0, 1, EventType.PURCHASE, 0, 0),
         (1, 1, EventType.VIEW, 0, 1),
     )
-    tables = fit_sources(events, num_items=2, cut=CUT, interest_decay_days=60, settings=SourceSettings())
-    assert tables.item_knn.num_linked == 0
+    tables = fit_sources(events, items(title=[None, None]), cut=CUT, settings=SourceSettings())
+    assert tables.neighbours["item_knn"].num_linked == 0
+
+
+def test_of_a_robot_only_the_newest_events_are_learned_from():
+    robot = [(0, item, EventType.VIEW, 50 - item, -1) for item in range(50)]
+    person = [(1, item, EventType.VIEW, 2, -1) for item in (3, 4)]
+    kept = newest_of_each_user(log(*robot, *person), 5)
+    assert kept.item_rows[kept.user_rows == 0].tolist() == [45, 46, 47, 48, 49]
+    assert kept.item_rows[kept.user_rows == 1].tolist() == [3, 4]
+    assert (np.diff(kept.occurred_at) >= 0).all()
+    few = SourceSettings(events_per_user=5)
+    tables = fit_sources(log(*robot, *person), items(title=[None] * 50), cut=CUT, settings=few)
+    assert tables.neighbours["item_knn"].num_linked == 2 + 5
+    assert tables.popularity.all_time[0] > 0
 
 
 def test_tables_answer_the_same_after_they_were_saved(tmp_path):
     events = log(*((user, item, EventType.PURCHASE, user, user) for user in range(6) for item in range(user, user + 3)))
-    tables = fit_sources(events, num_items=9, cut=CUT, interest_decay_days=60, settings=SourceSettings())
+    tables = fit_sources(events, items(title=["one two"] * 9), cut=CUT, settings=SourceSettings())
     tables.save(tmp_path)
     again = SourceTables.load(tmp_path)
-    for name in ("ease", "item_knn", "bought_together"):
+    assert set(again.neighbours) == set(TABLES)
+    for name, table in tables.neighbours.items():
         for part in ("starts", "rows", "weights"):
-            np.testing.assert_array_equal(getattr(getattr(again, name), part), getattr(getattr(tables, name), part))
+            np.testing.assert_array_equal(getattr(again.neighbours[name], part), getattr(table, part))
+    np.testing.assert_array_equal(again.factors.vectors, tables.factors.vectors)
+    np.testing.assert_array_equal(again.factors.degrees, tables.factors.degrees)
     np.testing.assert_array_equal(again.popularity.order, tables.popularity.order)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ml.contract.errors import ContractError, LeakageError
-from ml.dataset.split import SplitSettings, TimeSplit, Window, refuse_lookahead
+from ml.dataset.split import FEWEST_WEEKS, SplitSettings, TimeSplit, Window, refuse_lookahead
 
 CUT = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -69,6 +69,14 @@ def test_a_split_that_leaves_nothing_to_learn_on_is_refused():
 def test_ranker_weeks_that_leave_the_base_nothing_are_refused():
     with pytest.raises(ContractError, match="Raise `train_days`"):
         _ = TimeSplit.at(CUT, SplitSettings(train_days=30, ranker_weeks=5)).base
+
+
+@pytest.mark.parametrize(("days_of_events", "weeks"), [(400, 5), (7 + 70, 5), (7 + 69, 4), (35, 2), (10, FEWEST_WEEKS)])
+def test_of_a_short_log_the_ranker_leaves_the_base_at_least_as_many_days(days_of_events, weeks):
+    split = TimeSplit.at(CUT, since=CUT - timedelta(days=days_of_events))
+
+    assert len(split.ranker_cuts) == weeks
+    assert days_before_cut(split.base.end) == 7 + 7 * weeks
 
 
 def test_a_window_holds_its_start_and_not_its_end():

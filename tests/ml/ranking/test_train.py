@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ml.contract.errors import BundleError, DataError
+from ml.dataset.outcomes import OUTCOMES
 from ml.ranking.examples import RankingExamples
-from ml.ranking.train import train_ranker
+from ml.ranking.train import SMOOTHED, best_number_of_trees, train_ranker
 from ml.runtime.enrich import FEATURES
 from ml.runtime.rank import Ranker
 from tests import world
@@ -19,17 +20,17 @@ def week(seed: int, *, shuffled: bool = False) -> RankingExamples:
     bought = features[:, :, SIGNAL].argmax(axis=1)
     if shuffled:
         bought = rng.integers(0, CANDIDATES, REQUESTS)
-    labels = np.zeros((REQUESTS, CANDIDATES), np.int32)
-    labels[np.arange(REQUESTS), bought] = 1
+    outcomes = np.zeros((REQUESTS, CANDIDATES, len(OUTCOMES)), np.float32)
+    outcomes[np.arange(REQUESTS), bought] = 1
     sizes = np.full(REQUESTS, CANDIDATES, np.int32)
-    return RankingExamples(features.reshape(-1, len(FEATURES)), labels.ravel(), sizes)
+    return RankingExamples(features.reshape(-1, len(FEATURES)), outcomes.reshape(-1, len(OUTCOMES)), sizes)
 
 
 def test_the_ranker_finds_the_feature_that_decides():
     trained = train_ranker([week(seed) for seed in range(4)], settings=world.RANKER)
     unseen = week(99)
     scores = trained.ranker.scores(unseen.features).reshape(REQUESTS, CANDIDATES)
-    found = (scores.argmax(axis=1) == unseen.labels.reshape(REQUESTS, CANDIDATES).argmax(axis=1)).mean()
+    found = (scores.argmax(axis=1) == unseen.outcomes[:, 0].reshape(REQUESTS, CANDIDATES).argmax(axis=1)).mean()
     assert found > 15 / CANDIDATES  # fifteen times what chance finds
     assert max(trained.ranker.importances().items(), key=lambda item: item[1])[0] == "score_ease"
 
@@ -57,3 +58,15 @@ def test_a_ranker_of_other_features_is_refused(tmp_path):
     (tmp_path / "ranker.txt").write_text(trained.ranker.text.replace("score_ease", "score_other"))
     with pytest.raises(BundleError, match="are not this version's"):
         Ranker.load(tmp_path / "ranker.txt")
+
+
+def test_the_best_number_of_trees_is_where_the_curve_stays_high():
+    lucky = [0.0] * 10 + [1.0] + [0.0] * 29
+    steady = [0.0] * 60 + [0.5] * SMOOTHED + [0.0] * 20
+    best = best_number_of_trees(lucky + steady)
+    assert best.num_trees == len(lucky) + 60 + (SMOOTHED + 1) // 2
+    assert best.ndcg == pytest.approx(0.5)
+
+
+def test_a_short_curve_still_has_a_best_place():
+    assert best_number_of_trees([0.1]).num_trees == 1

@@ -31,7 +31,7 @@ def weeks(tmp_path_factory) -> list[RankingExamples]:
 
 
 def shuffled(week: RankingExamples, rng: np.random.Generator) -> RankingExamples:
-    return replace(week, labels=rng.permutation(week.labels))
+    return replace(week, outcomes=rng.permutation(week.outcomes))
 
 
 def test_retrained_on_shuffled_labels_promotion_is_refused(bundle, weeks):

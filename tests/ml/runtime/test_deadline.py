@@ -38,7 +38,7 @@ LATE = {
 @pytest.fixture
 def shop(bundle):
     """The small world has forty items: with the usual numbers a quarter of the proposals would still be all of them."""
-    numbers = CandidateSettings(two_tower=8, ease=8, item_knn=8, bought_together=8, repurchase=8, popular=4, trending=4)
+    numbers = CandidateSettings(**dict.fromkeys(SOURCES, 4))
     return replace(bundle, settings=RequestSettings(candidates=numbers))
 
 
@@ -82,7 +82,7 @@ def test_some_candidates_are_a_share_of_what_each_source_proposes():
     late = numbers.when_late()
     assert (late.two_tower, late.ease, late.item_knn, late.popular) == (200 / 4, 0, 1, 2)
     assert all(getattr(late, source) <= getattr(numbers, source) for source in SOURCES)
-    assert late.session_days == numbers.session_days
+    assert late.newest_items == numbers.newest_items
 
 
 def test_with_fewer_candidates_the_ranker_has_less_to_do_and_still_the_last_word(shop):

@@ -8,7 +8,7 @@ import pytest
 
 from ml.contract.errors import ContractError, UnknownItemError
 from ml.contract.events import EventType
-from ml.runtime.candidates import CandidateSettings
+from ml.runtime.candidates import SOURCES, CandidateSettings
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest
@@ -122,7 +122,8 @@ def with_baskets(bundle, partners: dict[int, list[tuple[int, float]]]):
     ]
     items, neighbours, weights = (np.array(column) for column in zip(*sorted(links, key=lambda it: it[0]), strict=True))
     table = NeighbourTable.of_pairs(items, neighbours, weights, num_items=len(bundle.items))
-    sources = dataclasses.replace(bundle.sources, bought_together=table)
+    neighbours = {**bundle.sources.neighbours, "bought_together": table}
+    sources = dataclasses.replace(bundle.sources, neighbours=neighbours)
     return dataclasses.replace(bundle, sources=sources)
 
 
@@ -137,7 +138,7 @@ def test_what_lay_in_one_basket_comes_before_what_is_alike(bundle):
 
 def test_a_cart_adds_up_what_goes_with_each_of_its_items(bundle):
     shop = with_baskets(bundle, {2: [(9, 0.5), (3, 0.4)], 5: [(3, 0.4)]})
-    answer = recommend(shop, CartRequest(item_ids=(world.item_id(2), world.item_id(5))), now=NOW)
+    answer = recommend(shop, CartRequest(item_ids=(world.item_id(2), world.item_id(5)), limit=40), now=NOW)
     shares = {item.item_id: item.sources.get("bought_together") for item in answer.items}
     assert (shares[world.item_id(3)], shares[world.item_id(9)]) == (1.0, pytest.approx(0.5 / 0.8))
 
@@ -149,7 +150,7 @@ def test_my_list_is_ordered_as_the_home_page_would_be(bundle):
 
 
 def test_an_item_only_the_caller_named_is_ranked_too_and_says_so(bundle):
-    few = CandidateSettings(two_tower=2, ease=0, item_knn=0, bought_together=0, repurchase=0, popular=1, trending=0)
+    few = CandidateSettings(**dict.fromkeys(SOURCES, 0) | {"two_tower": 2, "popular": 1})
     shop = dataclasses.replace(bundle, settings=RequestSettings(candidates=few))
     everything = tuple(world.item_id(item) for item in range(world.NUM_ITEMS))
     answer = recommend(shop, RankRequest(item_ids=everything, user_id=world.user_id(1)), now=NOW)

@@ -39,4 +39,10 @@ def test_nothing_adds_up_to_nothing():
 @pytest.mark.parametrize("k", [0, 1, 3, 4, 10])
 def test_the_top_are_the_best_positive_ones_and_the_lower_row_wins_a_tie(k):
     scored = SparseScores(np.array([1, 4, 5, 7, 9], np.int32), np.array([2, 3, 2, -1, 2], np.float32))
-    assert scored.top(k).tolist() == [4, 1, 5, 9][:k]
+    assert scored.top(k, np.ones(10, np.bool_)).tolist() == [4, 1, 5, 9][:k]
+
+
+def test_what_is_forbidden_takes_no_place_among_the_top():
+    scored = SparseScores(np.array([1, 4, 5], np.int32), np.array([2, 3, 1], np.float32))
+    allowed = np.array([True, True, True, True, False, True])
+    assert scored.top(2, allowed).tolist() == [1, 5]

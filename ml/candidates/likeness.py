@@ -1,0 +1,90 @@
+"""Tables of neighbours from sparse matrices whose columns are items."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from ml.candidates.settings import SourceSettings
+from ml.contract.types import Floats, Rows
+from ml.runtime.neighbours import NeighbourTable
+
+BLOCK = 1_024
+"""Items whose co-occurrences are in memory at once."""
+
+
+def alike(
+    left: sparse.csr_array,
+    right: sparse.csr_array,
+    *,
+    norms: tuple[Floats, Floats],
+    neighbours: int,
+    shrinkage: float = 0.0,
+) -> NeighbourTable:
+    """Of each column of `left` the columns of `right` with the largest product / (norm x norm + shrinkage), the strongest kept; no
+    item is its own neighbour.
+
+    Args:
+        left: `[num_rows, num_items]`.
+        right: the same shape; `left` itself where likeness has no direction.
+        norms: of the columns of each `[num_items]`.
+    """
+    num_items = left.shape[1]
+    # Once, not per block: SciPy would turn the whole matrix round for each, and their number grows with the catalogue.
+    by_item, by_row = left.T.tocsr(), right.tocsr()
+    found = [
+        _nearest(by_item[start : start + BLOCK] @ by_row, start, norms, neighbours=neighbours, shrinkage=shrinkage)
+        for start in range(0, num_items, BLOCK)
+    ]
+    return _table(found, num_items=num_items)
+
+
+def _nearest(
+    together: sparse.csr_array, start: int, norms: tuple[Floats, Floats], *, neighbours: int, shrinkage: float
+) -> tuple[Rows, Rows, Floats]:
+    """Items of a block, their strongest neighbours and weights; rows of `together` are items from `start` on."""
+    pairs = together.tocoo()
+    items, others = (pairs.row + start).astype(np.int32), pairs.col.astype(np.int32)
+    similar = (pairs.data / (norms[0][items] * norms[1][others] + shrinkage + 1e-9)).astype(np.float32)
+    real = (items != others) & (similar > 0)
+    items, others, similar = items[real], others[real], similar[real]
+    order = np.lexsort((others, -similar, items))
+    items, others, similar = items[order], others[order], similar[order]
+    kept = np.arange(len(items)) - np.searchsorted(items, items) < neighbours
+    return items[kept], others[kept], similar[kept]
+
+
+def ease(interest: sparse.csr_array, *, settings: SourceSettings) -> NeighbourTable:
+    """Weights of EASE (Steck 2019, "Embarrassingly Shallow Autoencoders", eq. 8) over the most popular items."""
+    num_items = interest.shape[1]
+    support = np.asarray(interest.sum(axis=0)).ravel()
+    kept = np.sort(np.argsort(-support, kind="stable")[: settings.ease_max_items])
+    kept = kept[support[kept] > 0].astype(np.int32)
+    if not len(kept):
+        return _table([], num_items=num_items)
+    popular = interest[:, kept]
+    gram = (popular.T @ popular).toarray().astype(np.float32)
+    gram[np.diag_indices_from(gram)] += settings.ease_l2
+    inverse = np.linalg.inv(gram)
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    strongest = _strongest(np.abs(weights), settings.ease_neighbours)
+    items: Rows = np.repeat(kept, strongest.shape[1]).astype(np.int32)
+    others: Rows = kept[strongest].ravel().astype(np.int32)
+    strengths: Floats = np.take_along_axis(weights, strongest, axis=1).ravel().astype(np.float32)
+    return _table([(items, others, strengths)], num_items=num_items)
+
+
+def _table(pairs: Sequence[tuple[Rows, Rows, Floats]], *, num_items: int) -> NeighbourTable:
+    """Of blocks of (items, neighbours, weights), ordered by item."""
+    none = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))
+    items, others, weights = (np.concatenate(parts) for parts in zip(none, *pairs, strict=True))
+    return NeighbourTable.of_pairs(items, others, weights, num_items=num_items)
+
+
+def _strongest(keys: Floats, k: int) -> Rows:
+    """Columns of the `k` largest keys per row, the largest first. `[rows, min(k, columns)]`"""
+    k = min(k, keys.shape[1])
+    found = np.argpartition(-keys, k - 1, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(keys, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1).astype(np.int32)

@@ -1,0 +1,41 @@
+"""Items as low-rank vectors of who chose what: scores any item for any interest, without a user's own vector."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.contract.types import Floats, Rows
+from ml.runtime.interest import Interest
+
+
+@dataclass(frozen=True)
+class ItemFactors:
+    """An ideal low-pass filter on the graph of users and items: Shen et al. 2021, "How powerful is graph convolution for
+    recommendation?", section 4. An item's score is `vectors[item] @ sum of strength x vectors[liked] / degrees[liked]`."""
+
+    vectors: NDArray[np.float16]
+    """`[num_items, rank]`: right singular directions of the normalised matrix, times the root of the item's degree."""
+    degrees: Floats
+    """`[num_items]`: users of each item; 0 where there is none, and then the vector is 0 too."""
+
+    def scores(self, interest: Interest, rows: Rows) -> Floats:
+        """Of the items asked about `[len(rows)]`."""
+        weights = interest.strengths / np.maximum(self.degrees[interest.rows], np.float32(1e-3))
+        query = weights @ self.vectors[interest.rows].astype(np.float32)
+        return (self.vectors[rows].astype(np.float32) @ query).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "factors.npy", self.vectors)
+        np.save(folder / "degrees.npy", self.degrees)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Memory-mapped: the processes of one machine share it."""
+        vectors, degrees = (
+            np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
+            for name in ("factors.npy", "degrees.npy")
+        )
+        return cls(vectors, degrees)
