@@ -150,3 +150,8 @@ def service(home: Home, *, command: Sequence[str] = ("-m", "serving"), **setting
 def percentile(results: Sequence[Result], percent: float) -> float:
     """Milliseconds, waiting included."""
     return float(np.percentile([result.seconds * 1e3 for result in results], percent))
+
+
+def machine() -> str:
+    """What else went on, without which no figure of waiting says anything."""
+    return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} in the last minute"
