@@ -34,7 +34,7 @@ from ml.runtime.settings import RequestSettings
 MAX_RATED = 5_000
 """Encounters of a window the rating head is asked about, the first ones."""
 
-ASKED_AGAIN = 100
+ASKED_AGAIN = 50
 """Users whose lists are made a second time, without the window in the log."""
 
 
