@@ -3,12 +3,11 @@
     python -m benchmarks.related_lists <home> [--own 0 1 2 4] [--weeks-before 0]
 
 Every basket of at least two items names one of them (a cart: half of them, at most three) and asks the real `recommend()` for the rest,
-with the release's models, the tables of the morning the week began and what the bundle knows of the customer. `own` is the weight
+with the default settings, a run's towers, the tables of the morning the week began and what the bundle knows of the customer. `own` is the weight
 `request.taste.own`. `--weeks-before 1` takes the week before the test week: what a weight may be chosen on.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ml.candidates.assemble import bundle_at, in_catalogue
-from ml.candidates.models import Models, StoredRetriever
+from ml.candidates.models import StoredRetriever
 from ml.candidates.settings import SourceSettings
 from ml.contract.events import EventType
 from ml.contract.types import Rows
@@ -25,9 +24,10 @@ from ml.dataset.split import WEEK, TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.evaluation.intervals import mean_interval, paired_interval
 from ml.evaluation.ranking_metrics import Hits, PerUser, Relevant, ndcg_at_k
-from ml.runtime.bundle import Bundle, open_bundle
+from ml.runtime.bundle import Bundle
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, ProductRequest, Request
+from ml.runtime.settings import RequestSettings
 from ml.runtime.taste import TasteSettings
 
 TOP = 10
@@ -70,14 +70,10 @@ def main() -> None:
 
 
 def twin_of(home: Path, data: TrainingData, *, weeks_before: int) -> Bundle:
-    """The live release's models, the towers as they were before the ranker's weeks, and the tables of the morning a week began."""
-    version = json.loads((home / "releases" / "current.json").read_text())["version"]
-    live = open_bundle(home / "releases" / version)
+    """The towers as they were before the ranker's weeks, with the tables of the morning a week began. Lists about items need no ranker."""
     base = StoredRetriever(home / "artifacts" / "ml" / "retriever").base
-    start = TimeSplit.at(data.cut_at).test.start - weeks_before * WEEK
-    models = Models(base.encoder, base.towers, live.ranker)
-    begins = datetime.fromtimestamp(start, UTC)
-    return bundle_at(data, begins, models=models, settings=live.settings, source_settings=SourceSettings())
+    begins = datetime.fromtimestamp(TimeSplit.at(data.cut_at).test.start - weeks_before * WEEK, UTC)
+    return bundle_at(data, begins, models=base, settings=RequestSettings(), source_settings=SourceSettings())
 
 
 def with_taste(bundle: Bundle, own: float) -> Bundle:
