@@ -17,13 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.open_loop import Load, Plan, Result
-from benchmarks.served_home import Home, Running, percentile, service
+from benchmarks.load_process import Load, Plan, Result
+from benchmarks.served_home import Home, Running, machine, percentile, service
 from orchestration.showcase import free_port
 
 FIRST_RATE = 40.0
-STEP = 1.25
-SECONDS_TO_CALIBRATE = 5.0
+STEP = 1.4
+SECONDS_TO_CALIBRATE = 4.0
 SECONDS_BEFORE = 5.0
 WORKERS = 2
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("home", type=Path)
     parser.add_argument("--load", type=float, default=0.8, help="share of what two workers can do")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of load; the restart takes a part of it")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of load; the restart takes a part of it")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="aisle-restart-") as folder, _redis(Path(folder)) as redis_url:
         home = Home.of(chosen.home, Path(folder))
@@ -55,12 +55,16 @@ def main() -> None:
 def _tell(results: Sequence[Result], begin: float, end: float, load: str) -> None:
     failed = [each for each in results if each.status != 200]
     print(f"{len(results)} lists at {load}; both workers replaced in {end - begin:.1f} s")
-    print(f"  failed {len(failed)}" + (f", the first: {failed[0].status} {failed[0].body[:200]}" if failed else ""))
+    print(
+        f"  failed {len(failed)} (bar 0)"
+        + (f", the first: {failed[0].status} {failed[0].body[:200]}" if failed else "")
+    )
     during = [each for each in results if begin <= each.start <= end]
     others = [each for each in results if not begin <= each.start <= end]
     for name, some in (("undisturbed", others), ("while replacing", during)):
         shown = "   ".join(f"p{p:g} {percentile(some, p):6.2f} ms" for p in (50, 90, 99))
         print(f"  {name:<16} {shown}   of {len(some)}, {sum(each.status != 200 for each in some)} failed")
+    print(f"  ratio of p99: {percentile(during, 99) / percentile(others, 99):.2f}. {machine()}")
 
 
 def _most_per_second(home: Home, running: Running) -> float:

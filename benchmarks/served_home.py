@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.open_loop import ROOT, Result
+from benchmarks.load_process import ROOT, Result
 from ml.bundle.repack import TABLES
 from ml.bundle.write import write_bundle
 from ml.contract.release import ReleasePointer
@@ -150,3 +150,8 @@ def service(home: Home, *, command: Sequence[str] = ("-m", "serving"), **setting
 def percentile(results: Sequence[Result], percent: float) -> float:
     """Milliseconds, waiting included."""
     return float(np.percentile([result.seconds * 1e3 for result in results], percent))
+
+
+def machine() -> str:
+    """What else went on, without which no figure of waiting says anything."""
+    return f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} in the last minute"

@@ -48,33 +48,45 @@ def main() -> None:
 
 def report(contest: Contest, chosen: Mapping[str, float], *, num_users: int) -> None:
     """Print recall at each depth by source."""
+    started = time.process_time()
+    found = recalls(contest, chosen, num_users=num_users)
+    print(f"  {time.process_time() - started:.1f} CPU-s")
+    for name, means in found.items():
+        told = "  ".join(f"recall@{depth} {mean:.4f}" for depth, mean in zip(DEPTHS, means, strict=True))
+        print(f"  {name:16s} {told}")
+
+
+def recalls(contest: Contest, chosen: Mapping[str, float], *, num_users: int) -> dict[str, Floats]:
+    """Mean recall of each source `[len(DEPTHS)]`.
+
+    Args:
+        chosen: values of `SourceSettings` and `CandidateSettings` by their names.
+    """
+    fitted, asked = (
+        {name: value for name, value in chosen.items() if name in settings.model_fields}
+        for settings in (SourceSettings, CandidateSettings)
+    )
     data = snapshot(contest)
     items = catalogue_at(data, data.cut_at)
     log, cut = log_at(data, data.cut_at, items), int(data.cut_at.timestamp())
-    started = time.process_time()
-    fitted = {name: value for name, value in chosen.items() if name in SourceSettings.model_fields}
     tables = fit_sources(log, items, cut=cut, settings=SourceSettings(**fitted))
-    print(f"  fitted in {time.process_time() - started:.1f} CPU-s")
-    asked = {name: value for name, value in chosen.items() if name in CandidateSettings.model_fields}
-    users = users_at(data, data.cut_at, log)
-    places = np.unique(np.linspace(0, contest.past.num_users - 1, num_users).astype(np.int64))
-    recalls: dict[str, list[Floats]] = {}
-    for place in places:
+    users, settings = users_at(data, data.cut_at, log), CandidateSettings(**asked)
+    found: dict[str, list[Floats]] = {}
+    for place in np.unique(np.linspace(0, contest.past.num_users - 1, num_users).astype(np.int64)):
         past = users.of(f"u{contest.past.user_rows[place]:07d}").history
-        wanted = contest.relevant.item_rows[contest.relevant.starts[place] : contest.relevant.starts[place + 1]]
-        rows = items.vocabulary.rows([f"i{item:07d}" for item in wanted])
+        starts = contest.relevant.starts
+        wanted = items.vocabulary.rows(
+            [f"i{item:07d}" for item in contest.relevant.item_rows[starts[place] : starts[place + 1]]]
+        )
         allowed = items.available.copy()
         if not contest.repeats:
             allowed[past.item_rows] = False
-        for name, scores in said(past, tables, CandidateSettings(**asked), at=cut).items():
+        for name, scores in said(past, tables, settings, at=cut).items():
             first = scores.top(max(DEPTHS), allowed)
-            shares = [np.isin(rows, first[:depth]).mean() for depth in DEPTHS]
-            recalls.setdefault(name, []).append(np.array(shares, np.float32))
-    for name, values in recalls.items():
-        told = "  ".join(
-            f"recall@{depth} {mean:.4f}" for depth, mean in zip(DEPTHS, np.mean(values, axis=0), strict=True)
-        )
-        print(f"  {name:16s} {told}")
+            found.setdefault(name, []).append(
+                np.array([np.isin(wanted, first[:depth]).mean() for depth in DEPTHS], np.float32)
+            )
+    return {name: np.mean(values, axis=0) for name, values in found.items()}
 
 
 def snapshot(contest: Contest) -> TrainingData:
@@ -89,8 +101,12 @@ def said(past: History, tables: SourceTables, settings: CandidateSettings, *, at
     """Scores of every source that is a table; those of the factors over the whole catalogue."""
     readings = settings.readings(past, at=at)
     every: Rows = np.arange(len(tables.popularity.recent), dtype=np.int32)
+    by_table: dict[str, SparseScores] = {}
+    for name, asked in NEIGHBOURS.items():
+        interest = getattr(readings, asked.by)
+        by_table[name] = tables.neighbours[asked.table].scores(interest.rows, interest.strengths)
     return {
-        **{name: tables.scores(asked, readings) for name, asked in NEIGHBOURS.items()},
+        **by_table,
         "spectral": SparseScores(every, tables.factors.scores(readings.lasting, every)),
         "repurchase": SparseScores(readings.fading.rows, readings.fading.strengths),
         "popular": SparseScores(every, tables.popularity.recent),

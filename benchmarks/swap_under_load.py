@@ -16,8 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.open_loop import Load, Plan, Result
-from benchmarks.served_home import Home, Running, percentile, service
+from benchmarks.load_process import Load, Plan, Result
+from benchmarks.served_home import Home, Running, machine, percentile, service
 
 NAIVE = ("-m", "benchmarks.naive_reload")
 SECONDS_TO_SETTLE = 3.0
@@ -32,8 +32,8 @@ PROBE_SECONDS = 0.02
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("home", type=Path)
-    parser.add_argument("--rate", type=float, default=60.0, help="lists a second")
-    parser.add_argument("--swaps", type=int, default=15)
+    parser.add_argument("--rate", type=float, default=100.0, help="lists a second")
+    parser.add_argument("--swaps", type=int, default=10)
     parser.add_argument("--naive", action="store_true", help="reload in the event loop")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="aisle-swap-") as folder:
@@ -85,13 +85,13 @@ def _tell(
         f"{len(everything)} lists, {len(windows)} swaps between {len(versions)} releases of {len(home.bundles[0].items)} items"
     )
     print(
-        f"  failed {len(everything) - len(answered)}   mixed {mixed} of {len(whole)}   degraded {len(answered) - len(whole)}"
+        f"  failed {len(everything) - len(answered)} (bar 0)   mixed {mixed} of {len(whole)} (bar 0)   degraded {len(answered) - len(whole)}"
     )
-    print(f"  from rollback to answer: median {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s")
+    print(f"  from rollback to answer: median {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s (bar 5)")
     for name, some in (("undisturbed", steady), ("while swapping", swapping)):
         shown = "   ".join(f"p{p:g} {percentile(some, p):6.2f} ms" for p in (50, 90, 99))
         print(f"  {name:<15} {shown}   of {len(some)}, {sum(each.status != 200 for each in some)} failed")
-    print(f"  ratio of p99: {percentile(swapping, 99) / percentile(steady, 99):.2f}")
+    print(f"  ratio of p99: {percentile(swapping, 99) / percentile(steady, 99):.2f} (bar 1.2). {machine()}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -109,6 +110,20 @@ def rollback(chosen: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def search(chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """Try the recipes of a search space on the weeks before the test week; an interrupted search goes on."""
+    from orchestration.experimenting import search_recipes
+
+    return 0 if search_recipes(PlatformSettings(), chosen.space, trials=chosen.trials, terminal=terminal) else 1
+
+
+def compare(chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """Recipes side by side on the weeks before the test week, held against the first."""
+    from orchestration.experimenting import compare_recipes
+
+    return 0 if compare_recipes(PlatformSettings(), chosen.recipes, weeks=chosen.weeks, terminal=terminal) else 1
+
+
 def _run_everything(settings: PlatformSettings, terminal: Terminal) -> bool:
     from orchestration.calendar import remember
 
@@ -178,13 +193,19 @@ def last_day_before(cut_at: datetime) -> date:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aisle", description="From a shop's own events to recommendations.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for command in (demo, run, dev, releases, rollback):
-        sub = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
+    subs = {}
+    for command in (demo, run, dev, releases, rollback, search, compare):
+        subs[command] = sub = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         sub.set_defaults(command=command)
         for option, meaning in OPTIONS.items():
             sub.add_argument(option, help=meaning)
-        if command is rollback:
-            sub.add_argument("--to", help="version to return to; the one that was live before when left out")
+    subs[rollback].add_argument("--to", help="version to return to; the one that was live before when left out")
+    subs[search].add_argument("space", type=Path, help="YAML of what is searched")
+    subs[search].add_argument("--trials", type=int, help="recipes to try in all; what the file says when left out")
+    subs[compare].add_argument(
+        "recipes", type=Path, nargs="+", help="YAML files; the first is what others are held against"
+    )
+    subs[compare].add_argument("--weeks", type=int, default=2, help="weeks before the test week, 2 when left out")
     return parser
 
 

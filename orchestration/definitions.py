@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from orchestration.assets import ingest, monitoring, release, training, warehouse
+from orchestration.assets import experiments, ingest, monitoring, release, training, warehouse
 from orchestration.automation import follow_changes
 from orchestration.checks import data_checks, feedback_checks, model_checks
 from orchestration.jobs import JOBS, PODS
@@ -16,8 +16,8 @@ defs = dg.Definitions(
         *dg.load_assets_from_modules([ingest], group_name="ingest", key_prefix="raw"),
         warehouse.event_models,
         warehouse.feature_models,
-        # One call for two stations: inputs named after an asset are found only among those that get the prefix with it.
-        *dg.load_assets_from_modules([training, release], key_prefix="ml"),
+        # One call for what leans on each other: inputs named after an asset are found only among those that get the prefix with it.
+        *dg.load_assets_from_modules([training, release, experiments], key_prefix="ml"),
         *dg.load_assets_from_modules([monitoring], group_name="monitoring", key_prefix="monitoring"),
     ],
     asset_checks=dg.load_asset_checks_from_modules([data_checks, feedback_checks, model_checks]),

@@ -40,4 +40,18 @@ check_drift = dg.define_asset_job(
     description="Compare the live window with the champion's training snapshot.",
 )
 
-JOBS = [train_and_release, retrain, refresh_index, check_drift]
+search_recipes = dg.define_asset_job(
+    "search_recipes",
+    selection=dg.AssetSelection.assets(["ml", "best_recipe"]),
+    tags=PODS.run_tags("search_recipes"),
+    description="Try recipes on the weeks before the test week; an interrupted search goes on.",
+)
+
+compare_recipes = dg.define_asset_job(
+    "compare_recipes",
+    selection=dg.AssetSelection.assets(["ml", "experiment_comparison"]),
+    tags=PODS.run_tags("compare_recipes"),
+    description="Recipes side by side on the weeks before the test week.",
+)
+
+JOBS = [train_and_release, retrain, refresh_index, check_drift, search_recipes, compare_recipes]

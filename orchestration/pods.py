@@ -12,11 +12,13 @@ from ml.contract.errors import PlatformError
 CONFIG_TAG = "dagster-k8s/config"
 """On a job: the run launcher reads it. Everything else ignores it."""
 
-Job = Literal["train_and_release", "retrain", "refresh_index", "check_drift"]
+Job = Literal[
+    "train_and_release", "retrain", "refresh_index", "check_drift", "search_recipes", "compare_recipes"
+]  # fmt: skip
 Step = Literal[
     "event_models", "feature_models", "ml/training_examples", "ml/retriever", "ml/item_vectors", "ml/ann_index",
     "ml/candidate_sources", "ml/ranker", "ml/candidate_bundle", "ml/offline_report", "ml/released_bundle",
-    "monitoring/feature_drift",
+    "ml/best_recipe", "ml/experiment_comparison", "monitoring/feature_drift",
 ]  # fmt: skip
 """Assets by key; of dbt's many the two functions that build them."""
 

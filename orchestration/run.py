@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -37,8 +38,13 @@ def run_job(
     *,
     terminal: Terminal,
     tags: Mapping[str, str] | None = None,
+    asset_config: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Finished:
-    """Run one job to its end, saying each step as it finishes."""
+    """Run one job to its end, saying each step as it finishes.
+
+    Args:
+        asset_config: by the name of the step, `ml__best_recipe` say.
+    """
     job = defs.resolve_job_def(name)
     graph = defs.resolve_asset_graph()
     group_of = {key: graph.get(key).group_name for key in graph.get_all_asset_keys()}
@@ -46,7 +52,11 @@ def run_job(
     run_id = str(uuid.uuid4())
     instance.add_event_listener(run_id, progress.hear)
     result = job.execute_in_process(
-        run_config=_QUIET, instance=instance, run_id=run_id, tags=dict(tags or {}), raise_on_error=False
+        run_config={**_QUIET, "ops": {name: {"config": dict(config)} for name, config in (asset_config or {}).items()}},
+        instance=instance,
+        run_id=run_id,
+        tags=dict(tags or {}),
+        raise_on_error=False,
     )
     return Finished(run_id, result.success, progress)
 

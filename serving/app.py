@@ -37,6 +37,7 @@ from serving.security.headers import SecurityHeaders
 from serving.security.keys import ApiKey, key_ring
 from serving.security.limits import BodyLimit, ConcurrencyLimit, RateLimit
 from serving.settings import ServiceSettings
+from serving.shortcut import Shortcut
 from serving.telemetry import Telemetry
 from serving.telemetry.collector import StateCollector
 from serving.telemetry.middleware import RequestTelemetry
@@ -115,7 +116,6 @@ async def _open(app: FastAPI, settings: ServiceSettings, parts: AsyncExitStack, 
     parts.push_async_callback(run_in_threadpool, state.live.stop)
     await run_in_threadpool(state.visits.start)
     parts.push_async_callback(run_in_threadpool, state.visits.stop)
-    parts.push_async_callback(run_in_threadpool, state.turns.stop)
     if state.peers is not None:
         await state.peers.start(registry)
         parts.push_async_callback(state.peers.stop)
@@ -135,6 +135,7 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
         key: ApiKey | None = app.state.keys.find(presented)
         return key
 
+    app.add_middleware(Shortcut)
     app.add_middleware(ConcurrencyLimit, at_once=settings.max_concurrent)
     app.add_middleware(Arrivals)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from threading import Lock
 
+from ml.contract.errors import BundleError
 from ml.contract.manifest import MANIFEST, Manifest
 from ml.runtime.bundle import Bundle, open_bundle
 
@@ -33,8 +34,7 @@ class Archive:
                 return self._opened
             # Let go before the next is opened: two at once would be one too many.
             self._opened = None
-            folder = self._folders().get(version)
-            self._opened = open_bundle(folder) if folder else None
+            self._opened = self._open(version)
             self.lookups["opened" if self._opened else "gone"] += 1
             return self._opened
 
@@ -48,7 +48,22 @@ class Archive:
         Raises:
             BundleError: nothing that can be believed.
         """
-        return Manifest.read(self._folders()[version])
+        folder = self._folders().get(version)
+        if folder is None:
+            raise BundleError(f"Expected release {version} to be kept. Received: none of that version.")
+        return Manifest.read(folder)
+
+    def _open(self, version: str) -> Bundle | None:
+        """None also for a release that is removed while it is opened: its manifest goes first."""
+        folder = self._folders().get(version)
+        if folder is None:
+            return None
+        try:
+            return open_bundle(folder)
+        except (BundleError, OSError, ValueError):
+            if version in self._folders():
+                raise
+            return None
 
     def _folders(self) -> dict[str, Path]:
         """By version. A version that was asked for is looked up in here and never becomes a path."""

@@ -24,20 +24,25 @@ class Arrivals:
         await self._app(scope, receive, send)
 
 
-async def deadline(
-    request: Request,
-    x_deadline_ms: Annotated[
-        int,
-        Header(
-            ge=1,
-            le=LONGEST_MS,
-            description="Milliseconds this list has; the service's own deadline when that is shorter, or when left out.",
-            examples=[50],
-        ),
-    ] = LONGEST_MS,
-) -> Deadline:
+DeadlineMs = Annotated[
+    int,
+    Header(
+        ge=1,
+        le=LONGEST_MS,
+        description="Milliseconds this list has; the service's own deadline when that is shorter, or when left out.",
+        examples=[50],
+    ),
+]
+
+
+async def deadline(request: Request, x_deadline_ms: DeadlineMs = LONGEST_MS) -> Deadline:
+    return deadline_of(request, x_deadline_ms)
+
+
+def deadline_of(request: Request, asked_ms: int) -> Deadline:
+    """The caller's, or the service's own when that is shorter."""
     own: float = request.app.state.settings.deadline_ms
-    return Deadline(min(own, x_deadline_ms) / 1000, clock=monotonic, began_at=request.state.arrived_at)
+    return Deadline(min(own, asked_ms) / 1000, clock=monotonic, began_at=request.state.arrived_at)
 
 
 DeadlineOf = Annotated[Deadline, Depends(deadline)]

@@ -40,6 +40,20 @@ class RankerSaid(_Said):
     others: float = Field(description="The sum of all further features.", examples=[0.12])
 
 
+class LikenessSaid(_Said):
+    """What diversity went by."""
+
+    relevance: float = Field(
+        description="How far its score lies on the way from the pool's lowest (0) to its highest (1).", examples=[0.8]
+    )
+    likeness: float = Field(description="Cosine to the item above that it is most like.", examples=[0.41])
+    to_item_id: str | None = Field(
+        serialization_alias="to_product_id",
+        description="That item; null for the first, and where nothing above is like it.",
+        examples=["22423"],
+    )
+
+
 class ItemExplained(_Said):
     """One item: who proposed it, how it was scored, what the rules did."""
 
@@ -49,12 +63,18 @@ class ItemExplained(_Said):
     propensity: float | None = Field(description="Probability that its place held it.", examples=[1.0])
     sources: tuple[SourceSaid, ...] = Field(description="Everything that proposed it or knows it.")
     ranker: RankerSaid | None = Field(description="Null where a blend of the sources, or popularity, made the order.")
+    taste: float = Field(
+        description="On a list about items: what its relatedness was multiplied with because the visitor cared for it before; 1 is nothing.",
+        examples=[1.0],
+    )
     boost: float = Field(
-        description="What freshness and a new seller multiplied its strength with; 1 is nothing.", examples=[1.05]
+        description="What being new, or less looked at than others, multiplied its strength with; 1 is nothing.",
+        examples=[1.05],
     )
     place_by_score: int | None = Field(description="Where it would stand by its score alone, from 1.", examples=[1])
+    diversity: LikenessSaid | None = Field(description="Null where diversity is off, or said nothing of it.")
     moved_by: tuple[str, ...] = Field(
-        description="What put it elsewhere: `max_per_category_in_top_10`, `max_per_seller_in_top_10`, `exploration`.",
+        description="What put it elsewhere: `diversity`, `max_per_category_in_top_10`, `max_per_seller_in_top_10`, `exploration`.",
         examples=[[]],
     )
     removed_by: tuple[str, ...] = Field(description="Rules that forbade it.", examples=[["out_of_stock"]])

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends
 from fastapi import Request as HttpRequest
-from starlette.concurrency import run_in_threadpool
 
 from ml.runtime.answer import RankedList
 from ml.runtime.deadline import Deadline
@@ -39,15 +38,9 @@ class ListMaker:
     async def made(self, request: Request, caller: Caller) -> RankedList:
         """A list of what the bundle knows and of what the caller did since. It is written down after it went out."""
         watch = Stopwatch()
-        visit = await self._visit(caller)
+        visit = await self.visits.known(caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
         watch.over("visit")
         return await self.turns.run(partial(self._made, request, caller, visit, watch))
-
-    async def _visit(self, caller: Caller) -> KnownVisit:
-        def visit() -> KnownVisit:
-            return self.visits.of(caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
-
-        return visit() if self.visits.are_local else await run_in_threadpool(visit)
 
     def _made(self, request: Request, caller: Caller, visit: KnownVisit, watch: Stopwatch) -> RankedList:
         watch.over("wait")
@@ -70,12 +63,16 @@ class ListMaker:
             answer,
             surface=request.surface,
             stages_ms=watch.milliseconds,
-            trace=lambda: RequestTrace.of(answer, bundle).model_dump(mode="json"),
+            trace=lambda: RequestTrace.of(answer, bundle).to_json(),
         )
         return answer
 
 
 async def list_maker(request: HttpRequest, deadline: DeadlineOf, after: BackgroundTasks) -> ListMaker:
+    return list_maker_of(request, deadline, after)
+
+
+def list_maker_of(request: HttpRequest, deadline: Deadline, after: BackgroundTasks) -> ListMaker:
     # The parts come from the app's state, not by a dependency each: FastAPI takes 30 us for every one of those.
     state = request.app.state
     return ListMaker(state.live.release, state.visits, state.telemetry, deadline, state.turns, after)

@@ -211,14 +211,16 @@ class LiveBundle:
     def _verified(self, version: str, folder: Path, *, pointer: ReleasePointer | None) -> LiveRelease:
         """A release that was read whole, warmed, and answered as it must."""
         self._pace.begin(hurry=self._release is None)
-        bundle = open_bundle(folder, entry_of=self._hashes.entry_of, rest=self._pace.rest)
-        self._hashes.forget_missing()
-        if bundle.version != version:
-            raise BundleError(
-                f"Expected bundle {version} in {folder}. Received: {bundle.version}. Run `aisle rollback`, or pin another AISLE_BUNDLE."
-            )
-        warm(bundle, now=datetime.now(UTC), rest=self._pace.rest)
-        ask_golden(bundle, folder, rest=self._pace.rest)
+        with self._pace.at_every_call():
+            bundle = open_bundle(folder, entry_of=self._hashes.entry_of, rest=self._pace.rest)
+            self._hashes.forget_missing()
+            if bundle.version != version:
+                raise BundleError(
+                    f"Expected bundle {version} in {folder}. Received: {bundle.version}. "
+                    "Run `aisle rollback`, or pin another AISLE_BUNDLE."
+                )
+            warm(bundle, now=datetime.now(UTC), rest=self._pace.rest)
+            ask_golden(bundle, folder, rest=self._pace.rest)
         logger.info("Bundle %s answers from now on.", bundle.version)
         return LiveRelease(bundle, datetime.now(UTC), pointer)
 

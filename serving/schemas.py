@@ -70,8 +70,8 @@ class Context(_Answer):
         description="The place of the shop it was made for.", examples=["homepage"]
     )
     personalised: bool = Field(
-        description="Whether what this user or session did made the order. False for a stranger (who gets the popular list) and where the "
-        "list is about items: a product, a cart.",
+        description="Whether what this user or session did had a part in the order. False for a stranger, who gets the popular list, or what "
+        "goes with a product or a cart for anybody.",
         examples=[True],
     )
     product_id: str | None = Field(default=None, description="The item whose page it is.", examples=[None])

@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Condition, Thread
-from typing import Any
-
-from starlette.concurrency import run_in_threadpool
 
 from ml.contract.errors import OnlineStoreError
 from ml.runtime.answer import RankedList
@@ -18,12 +17,15 @@ from serving.caller import Caller
 from serving.feedback import FeedbackLog, Interaction, ShownItem, ShownList
 from serving.feedback.records import microseconds
 from serving.online_store import OnlineStore, Visit, subjects_of
+from serving.online_store.askers import Askers
 
 REACH = timedelta(days=1)
 """Events known so long before a bundle's cut are offered too: a landing that came late leaves no gap. What the bundle holds counts once."""
 DEGRADED = "online_state"
 SHORTEST_SECONDS = 0.002
 """With less than this a store elsewhere is not asked."""
+SECONDS_TO_REMEMBER = 1.0
+"""What was shown, in a store elsewhere; after it the store goes without."""
 _LOOK_SECONDS = 0.5
 _FIRST_FILL_SECONDS = 5.0
 
@@ -49,6 +51,7 @@ class Visits:
         """
         self._log = log
         self._store = store
+        self._askers = Askers()
         self._cut_at = cut_at
         self._changed = Condition()
         self._stopping = False
@@ -69,6 +72,7 @@ class Visits:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join()
+        self._askers.stop()
         self._store.close()
 
     @property
@@ -76,10 +80,14 @@ class Visits:
         """Whether lists know of every event since the bundle's cut."""
         return self._is_filled
 
-    @property
-    def are_local(self) -> bool:
-        """In this process: `of` takes microseconds and nobody waits for a network."""
-        return self._store.is_local
+    async def known(self, caller: Caller, bundle: Bundle, *, within: float) -> KnownVisit:
+        """As `of`, without holding up the loop, and in that time whatever holds up the store or whoever else asks it."""
+        if self._store.is_local:  # microseconds: less than a thread costs
+            return self.of(caller, bundle, within=within)
+        try:
+            return await self._askers.ask(partial(self.of, caller, bundle, within=within), within=within)
+        except OnlineStoreError:
+            return _unasked(caller, bundle)
 
     def of(self, caller: Caller, bundle: Bundle, *, within: float | None = None) -> KnownVisit:
         """The bundle's record of a caller, with what happened since. Without the store: the bundle's record alone, and so marked.
@@ -87,16 +95,14 @@ class Visits:
         Args:
             within: seconds the store may take to answer; its own measure when None.
         """
+        if within is not None and within < SHORTEST_SECONDS and not self._store.is_local:
+            return _unasked(caller, bundle)  # a store that is not asked has not failed
         known = bundle.users.of(caller.known_as)
-        if (
-            within is not None and within < SHORTEST_SECONDS and not self._store.is_local
-        ):  # a store that is not asked has not failed
-            return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
         try:
             visit = self._store.read(_subjects(caller), known_since_us=_since(bundle_cut(bundle)), within=within)
         except OnlineStoreError:
             self._is_filled = False  # until it was looked at again: it may come back with nothing in it
-            return KnownVisit(OnlineState.of_record(bundle, known), (DEGRADED,))
+            return _unasked(caller, bundle)
         if not visit.is_whole:
             self._is_filled = False
         return KnownVisit(_state(bundle, known, visit, caller.asked_at), () if self._is_filled else (DEGRADED,))
@@ -117,12 +123,12 @@ class Visits:
         *,
         surface: str,
         stages_ms: Mapping[str, float],
-        trace: Callable[[], Mapping[str, Any]] = dict,
+        trace: Callable[[], str] = lambda: "{}",
     ) -> None:
         """Write a list down and remember its items as shown. Called after the list has gone out, and never fails for want of a database.
 
         Args:
-            trace: makes what `FeedbackLog.trace_of` gives back later; anything JSON can hold.
+            trace: makes what `FeedbackLog.trace_of` gives back later, as JSON.
         """
         at_us = microseconds(caller.asked_at)
         self._log.shown(
@@ -142,7 +148,9 @@ class Visits:
         if subjects and self._store.is_local:  # microseconds: less than a thread costs
             self._remember(subjects, answer, at_us)
         elif subjects:
-            await run_in_threadpool(self._remember, subjects, answer, at_us)
+            with suppress(OnlineStoreError):
+                remember = partial(self._remember, subjects, answer, at_us)
+                await self._askers.ask(remember, within=SECONDS_TO_REMEMBER)
 
     def _remember(self, subjects: Sequence[str], answer: RankedList, at_us: int) -> None:
         try:
@@ -188,6 +196,10 @@ class Visits:
         with self._changed:
             if self._num_lacks == num_lacks:  # else an event was missed meanwhile: once more
                 self._lacks_since, self._is_filled = None, True
+
+
+def _unasked(caller: Caller, bundle: Bundle) -> KnownVisit:
+    return KnownVisit(OnlineState.of_record(bundle, bundle.users.of(caller.known_as)), (DEGRADED,))
 
 
 def bundle_cut(bundle: Bundle) -> datetime:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from ml.contract.types import Floats, Rows
 from ml.evaluation.baselines import Past, most_popular
-from ml.evaluation.lists import filled, ranked, row_blocks
+from ml.evaluation.lists import best_of_dense, filled, row_blocks
 from ml.evaluation.ranking_metrics import Relevant
 
 DEPTH = 100
@@ -75,11 +75,3 @@ def _rounded(scores: Floats) -> Floats:
     """To a millionth of each user's largest: sums in another order differ in the last digits, and ties are to be ties on every machine."""
     largest = np.abs(scores).max(axis=1, keepdims=True, initial=0, where=np.isfinite(scores))
     return np.round(scores / np.maximum(largest, np.finfo(np.float32).tiny), 6)
-
-
-def best_of_dense(scores: Floats, *, k: int) -> Rows:
-    """The items of the k highest scores of each user; -inf is never listed `[num_users, k]`, padded with -1."""
-    place = max(scores.shape[1] - k, 0)
-    threshold = np.partition(scores, place, axis=1)[:, place : place + 1]
-    users, items = np.nonzero((scores >= threshold) & np.isfinite(scores))
-    return ranked(users, items, by=(scores[users, items],), num_users=len(scores), k=k)

@@ -1,4 +1,4 @@
-"""The service beside the plain design, on one core each: `python -m benchmarks.serving [compare start overload sizes ten-million]`
+"""The service beside the plain design, on one core each: `python -m benchmarks.serving [compare parts start overload sizes ten-million]`
 
 Both answer the same users of the same shop from the same towers, items and ranker; `benchmarks/serving/plain.py` says what the plain design
 leaves out. The server has the first core to itself, the load comes from the second. Aisle runs as it is delivered: keys, rules, feedback
@@ -19,17 +19,21 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.open_loop import Answers, offered, poisson
+from benchmarks.serving import parts as parts_of
 from benchmarks.serving.environment import service_python
-from benchmarks.serving.load import Answers, offered, poisson
 from benchmarks.serving.process import Server, serving
 from benchmarks.serving.shop import ServedShop
+from ml.runtime.enrich import FEATURES
 
 ROOT = Path(__file__).parents[2]
 SERVER_CORE, LOAD_CORE = 0, 1
 SMALL, LARGE = 200_000, 1_000_000
 KERAS_2 = {"TF_USE_LEGACY_KERAS": "1"}  # TFRS imports with no other
 LIMIT, SLOWEST_MS = 12, 50.0
-USERS, SECONDS = 2_000, 4.0
+USERS, SECONDS = 2_000, 8.0
+ALONE_SECONDS = 60.0
+"""At `LOW_RATE` some 500 requests: p99 is then no longer the slowest two."""
 LOW_RATE = 8.0
 """Requests a second that even a busy machine answers one by one."""
 MODERATE_RATE, TURNS = 25.0, 8
@@ -88,7 +92,7 @@ class Figures:
 
 def figures_of(design: Design, shop: ServedShop) -> Figures:
     with design.answering(shop) as (server, requests):
-        alone = offered(server.port, requests, poisson(LOW_RATE, 4 * SECONDS, seed=1), keep=1)
+        alone = offered(server.port, requests, poisson(LOW_RATE, ALONE_SECONDS, seed=1), keep=1)
         require_whole(alone, design)
         p50, p99 = alone.quantiles_ms(0.5, 0.99)
         sustained, cpu_ms = sustained_rate(server, requests)
@@ -134,7 +138,7 @@ def compare(folder: Path) -> None:
     shop = made(folder, SMALL, plain=True)
     plain, aisle = figures_of(PLAIN, shop), figures_of(AISLE, shop)
     table(
-        ["200 k items, 500 candidates, 83 features", "plain design", "Aisle", "ratio"],
+        [f"200 k items, 500 candidates, {len(FEATURES)} features", "plain design", "Aisle", "ratio"],
         [
             ["p50 alone, ms", plain.p50_ms, aisle.p50_ms, plain.p50_ms / aisle.p50_ms],
             ["p99 alone, ms", plain.p99_ms, aisle.p99_ms, plain.p99_ms / aisle.p99_ms],
@@ -149,6 +153,16 @@ def compare(folder: Path) -> None:
             ["start to ready, s", plain.ready_s, aisle.ready_s, plain.ready_s / aisle.ready_s],
         ],
     )
+
+
+def parts(folder: Path) -> None:
+    """CPU of a list by stage and by kind, and of a whole request without its socket; how many candidates there are."""
+    shop = made(folder, SMALL)
+    os.environ["AISLE_HOME"] = str(shop.home)
+    bundle = parts_of.opened(shop.home)
+    table(["stage of a homepage's list", "CPU us, mean", "median"], parts_of.stages_of(bundle))
+    table(["list", "CPU us, mean", "median", "p99"], parts_of.surfaces_of(bundle))
+    print(f"whole request, without a socket: {parts_of.request_of(shop.user_ids(USERS, seed=1)):.2f} CPU ms")
 
 
 def start(folder: Path) -> None:
@@ -265,6 +279,7 @@ def ten_million(folder: Path) -> None:
 
 SECTIONS: dict[str, Callable[[Path], None]] = {
     "compare": compare,
+    "parts": parts,
     "start": start,
     "overload": overload,
     "sizes": sizes,

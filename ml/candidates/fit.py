@@ -5,7 +5,7 @@ from scipy import sparse
 
 from ml.candidates.likeness import alike, ease
 from ml.candidates.low_rank import item_factors
-from ml.candidates.matrices import basket_matrix, interest_matrix, moments, word_matrix
+from ml.candidates.matrices import basket_matrix, interest_matrix, moments, newest_of_each_user, word_matrix
 from ml.candidates.pulse import pulse_of
 from ml.candidates.settings import SourceSettings
 from ml.contract.types import Floats
@@ -19,14 +19,15 @@ from ml.runtime.popular import Popularity
 
 def fit_sources(log: InteractionLog, items: ItemTable, *, cut: int, settings: SourceSettings) -> SourceTables:
     """Of a log that ends before `cut`, in the rows of `items`."""
-    interest = interest_matrix(log, num_items=len(items))
+    newest = newest_of_each_user(log, settings.events_per_user)
+    interest = interest_matrix(newest, num_items=len(items))
     return SourceTables(
         neighbours={
             "ease": ease(interest, settings=settings),
             "item_knn": item_knn(interest, settings=settings),
-            "next_items": next_items(log, num_items=len(items), cut=cut, settings=settings),
+            "next_items": next_items(newest, num_items=len(items), cut=cut, settings=settings),
             "content": content(items, settings=settings),
-            "bought_together": bought_together(log, num_items=len(items), settings=settings),
+            "bought_together": bought_together(newest, num_items=len(items), settings=settings),
         },
         factors=item_factors(interest, rank=settings.spectral_rank),
         popularity=popularity(log, num_items=len(items), cut=cut, decay_days=settings.popularity_decay_days),

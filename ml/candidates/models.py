@@ -1,5 +1,6 @@
 """The learned parts of a bundle, as training leaves them on disk."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,10 @@ from ml.runtime.items import ItemTable
 from ml.runtime.rank import Ranker
 from ml.runtime.towers import CANDIDATE_TOWER, OnnxTowers
 from ml.runtime.users import UserTable
+
+CURVES = "curves.json"
+Curves = dict[str, list[tuple[int, float]]]
+"""Epoch and value, by name."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +85,9 @@ class StoredRetriever:
     def final(self) -> Models:
         """Carried on to the end of the training window: what is served."""
         return Models.open(self.final_folder)
+
+    @property
+    def curves(self) -> Curves:
+        """Losses and weights by epoch of both stages; none of a retriever stored before they were kept."""
+        path = self.folder / CURVES
+        return json.loads(path.read_text()) if path.exists() else {}

@@ -6,6 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field
 class SourceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    events_per_user: int = Field(
+        1_000,
+        ge=1,
+        description="Of each user the newest so many events are learned from; a request looks at no more either.",
+    )
     ease_l2: float = Field(200.0, gt=0, description="Ridge of EASE; larger for sparser shops.")
     ease_max_items: int = Field(
         6_000, ge=1, description="EASE inverts a square matrix of the most popular so many items."

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ml.contract.files import sync, write_atomically
+from ml.contract.files import locked, sync, write_atomically
 from ml.contract.manifest import file_entry
 from ml.contract.types import Floats
 from ml.features.tower_inputs import CandidateInputs, TowerEncoder
@@ -30,15 +30,15 @@ def embed_in_shards(
         tower: names the tower; another one has another name.
         folder: shards of an earlier call are kept there and used again where nothing they are made of has changed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for start in range(0, max(len(items), 1), rows):
-        inputs = encoder.candidates(items.slice(start, rows))
-        shards.append(_Shard(folder, _key(inputs, tower)))
-        if not shards[-1].is_whole():
-            shards[-1].write(embed(inputs))
-    _forget_all_but(shards, folder)
-    return _joined([shard.path for shard in shards], folder / JOINED)
+    with locked(folder):  # another run of this home would forget these shards while they are made
+        shards = []
+        for start in range(0, max(len(items), 1), rows):
+            inputs = encoder.candidates(items.slice(start, rows))
+            shards.append(_Shard(folder, _key(inputs, tower)))
+            if not shards[-1].is_whole():
+                shards[-1].write(embed(inputs))
+        _forget_all_but(shards, folder)
+        return _joined([shard.path for shard in shards], folder / JOINED)
 
 
 @dataclass(frozen=True)

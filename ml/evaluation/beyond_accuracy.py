@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.contract.types import Rows
+from ml.contract.types import Floats, Rows
 from ml.evaluation.ranking_metrics import PerUser
 
 
@@ -56,6 +56,26 @@ def category_diversity_at_k(recommended: Rows, categories: Rows, *, k: int) -> P
     first, second = np.triu_indices(top.shape[1], 1)
     differ = categories[top[:, first]] != categories[top[:, second]]
     return _mean_of_filled(differ, (top[:, first] >= 0) & (top[:, second] >= 0))
+
+
+def intra_list_diversity_at_k(recommended: Rows, vectors: Floats, *, k: int) -> PerUser:
+    """Mean of 1 - cosine over the pairs of the first k items (Ziegler et al. 2005, "Improving Recommendation Lists Through Topic
+    Diversification", with likeness by vectors); NaN for lists of fewer than two items.
+
+    Args:
+        vectors: of each item, of unit length `[num_items, dimension]`.
+
+    Of three items two point the same way and one is at right angles to both: pairs 0, 1 and 1.
+
+    >>> vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    >>> intra_list_diversity_at_k(np.array([[0, 1, 2]], np.int32), vectors, k=3).tolist()
+    [0.6666666666666666]
+    """
+    top = recommended[:, :k]
+    first, second = np.triu_indices(top.shape[1], 1)
+    shown = vectors[np.maximum(top, 0)]
+    cosines = (shown @ shown.transpose(0, 2, 1))[:, first, second].astype(np.float64)
+    return _mean_of_filled(1 - cosines, (top[:, first] >= 0) & (top[:, second] >= 0))
 
 
 def _mean_of_filled(values: NDArray[np.floating] | NDArray[np.bool_], filled: NDArray[np.bool_]) -> PerUser:

@@ -1,11 +1,13 @@
 """Words for a reader: the same on the page, in its Markdown twin and in the plots."""
 
 from ml.evaluation.intervals import Interval
-from ml.evaluation.report import CHAMPION, OURS, Comparison, Summary
+from ml.evaluation.report import BLEND, CHAMPION, OURS, Comparison, Summary
+from ml.evaluation.strangers import Acquaintance
 
 SYSTEMS = {
     OURS: "Aisle",
     CHAMPION: "Live release",
+    BLEND: "Un-learned blend of the same candidates",
     "own_history": "Own purchases again",
     "item_knn": "Item-kNN",
     "item_knn_new": "Item-kNN, nothing bought before",
@@ -38,6 +40,15 @@ def metric_label(name: str) -> str:
     """`ndcg@10` -> `NDCG@10`."""
     kind, _, k = name.partition("@")
     return f"{_METRICS.get(kind, kind.capitalize())}@{k}"
+
+
+def known(part: Acquaintance) -> str:
+    """How much is known of who asks."""
+    if part.num_events is None:
+        return "who they are, and all they did"
+    if not part.num_events:
+        return "nothing"
+    return "their last event" if part.num_events == 1 else f"their last {part.num_events} events"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ml.contract.types import Rows
+from ml.contract.types import Floats, Rows
 
 ROWS_AT_ONCE = 512
 """Items, or users, whose pairs are in memory at once. All pairs are sparse: dense ones grow with the square of the catalogue."""
@@ -16,6 +16,14 @@ def best_of(scores: sparse.csr_array, *, k: int) -> Rows:
     """The items of the k highest positive scores of each user, padded with -1 `[num_users, k]`."""
     best = strongest(scores, k=k).tocoo()
     return ranked(best.row, best.col, by=(best.data,), num_users=scores.shape[0], k=k)
+
+
+def best_of_dense(scores: Floats, *, k: int) -> Rows:
+    """The items of the k highest scores of each user; -inf is never listed `[num_users, k]`, padded with -1."""
+    place = max(scores.shape[1] - k, 0)
+    threshold = np.partition(scores, place, axis=1)[:, place : place + 1]
+    users, items = np.nonzero((scores >= threshold) & np.isfinite(scores))
+    return ranked(users, items, by=(scores[users, items],), num_users=len(scores), k=k)
 
 
 def strongest(table: sparse.csr_array, *, k: int) -> sparse.csr_array:
@@ -68,3 +76,12 @@ def filled(lists: Rows, fallback: Rows, *, forbidden: NDArray[np.bool_] | None =
 
 def row_blocks(size: int) -> Iterator[slice]:
     return (slice(start, start + ROWS_AT_ONCE) for start in range(0, size, ROWS_AT_ONCE))
+
+
+def evenly(size: int, at_most: int) -> Rows:
+    """At most so many positions out of `size`, evenly taken, ascending.
+
+    >>> evenly(9, 3).tolist()
+    [0, 4, 8]
+    """
+    return np.unique(np.linspace(0, size - 1, min(size, at_most)).astype(np.int32))

@@ -3,9 +3,13 @@
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml.evaluation import labels, plots
 from ml.evaluation.report import OURS, Comparison, Summary
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -27,10 +31,12 @@ def html_page(summary: Summary) -> str:
     """The whole report; self-contained, no script, no request to anywhere."""
     metrics = (summary.settings.primary_metric, summary.settings.deep_recall)
     pictures = {
-        "bars": _data_uri(plots.bars_with_intervals(summary, metrics)),
-        "curve": _data_uri(plots.recall_curve(summary)),
-        "slices": _data_uri(plots.slices_dots(summary, summary.settings.primary_metric)),
+        "bars": data_uri(plots.bars_with_intervals(_bars(summary, metrics), metrics)),
+        "curve": data_uri(plots.recall_curve(summary)),
+        "slices": data_uri(plots.slices_dots(summary, summary.settings.primary_metric)),
     }
+    if summary.variations:
+        pictures["trade_off"] = data_uri(plots.trade_off(summary))
     return _rendered("report.html.j2", summary, pictures)
 
 
@@ -64,12 +70,24 @@ def slice_lines(summary: Summary, metric: str) -> list[SliceLine]:
     return lines
 
 
-def _rendered(template: str, summary: Summary, pictures: dict[str, str]) -> str:
+def _bars(summary: Summary, metrics: tuple[str, ...]) -> list[plots.Bar]:
+    return [
+        plots.Bar(
+            labels.system_label(system),
+            tuple(summary.value(metric, system=system) for metric in metrics),
+            highlighted=system == OURS,
+        )
+        for system in summary.systems
+    ]
+
+
+def environment_of(*folders: Path, html: bool) -> "Environment":
+    """Templates of a page, the report's own style and words among them."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=template.endswith(".html.j2"),
+        loader=FileSystemLoader([*folders, _TEMPLATES]),
+        autoescape=html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -80,7 +98,13 @@ def _rendered(template: str, summary: Summary, pictures: dict[str, str]) -> str:
         "interval": labels.with_interval,
         "system": labels.system_label,
         "metric": labels.metric_label,
+        "known": labels.known,
     }
+    return environment
+
+
+def _rendered(template: str, summary: Summary, pictures: dict[str, str]) -> str:
+    environment = environment_of(html=template.endswith(".html.j2"))
     primary = summary.settings.primary_metric
     return environment.get_template(template).render(
         summary=summary,
@@ -96,5 +120,6 @@ def _rendered(template: str, summary: Summary, pictures: dict[str, str]) -> str:
     )
 
 
-def _data_uri(svg: bytes) -> str:
+def data_uri(svg: bytes) -> str:
+    """A picture inside the page."""
     return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"

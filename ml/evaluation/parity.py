@@ -66,6 +66,8 @@ class ParityReport:
     num_items: int
     max_difference: float
     """Of scores and propensities, where the items are the same."""
+    num_changed_places: int
+    """Lists in which items with the same score, to the tolerance, came out in another order: another processor adds in another order."""
     num_different: int
     """Requests whose history, items, order, scores or propensities are not what was logged."""
     different: tuple[Difference, ...]
@@ -83,7 +85,7 @@ def parity(bundle_of_version: Callable[[str], Bundle | None], logged: Iterable[L
     Args:
         bundle_of_version: None for one that is no longer kept. Asked once per version, and each bundle is let go before the next.
     """
-    replayed_count = items = without = unreadable = 0
+    replayed_count = items = without = unreadable = changed = 0
     largest = 0.0
     different: list[Difference] = []
     by_version = attrgetter("bundle_version")
@@ -98,29 +100,53 @@ def parity(bundle_of_version: Callable[[str], Bundle | None], logged: Iterable[L
             except ValidationError:
                 unreadable += 1
                 continue
-            gap, found = _compared(trace, replayed(bundle, trace))
+            gap, found, has_changed_places = _compared(trace, replayed(bundle, trace))
             replayed_count, items = replayed_count + 1, items + len(trace.shown)
+            changed += has_changed_places
             largest = max(largest, gap) if math.isfinite(gap) else largest
             if found:
                 different.append(Difference(each.request_id, trace.request.surface, version, found, gap))
     worst = sorted(different, key=lambda difference: -difference.gap)[:NAMED]
-    return ParityReport(replayed_count, without, unreadable, items, largest, len(different), tuple(worst))
+    return ParityReport(replayed_count, without, unreadable, items, largest, changed, len(different), tuple(worst))
 
 
-def _compared(trace: RequestTrace, answer: RankedList) -> tuple[float, str]:
-    """The largest difference of numbers, and what differs in words; empty when nothing does."""
+def _compared(trace: RequestTrace, answer: RankedList) -> tuple[float, str, bool]:
+    """The largest difference of numbers, what differs in words, empty when nothing does, and whether only equals changed places."""
     logged, found = [item.item_id for item in trace.shown], [item.item_id for item in answer.items]
     if digest(answer.made_from.state.history) != trace.history_digest:
-        return math.inf, "Another history: the bundle's record or the live events are not those of the request."
-    if logged != found:
+        return math.inf, "Another history: the bundle's record or the live events are not those of the request.", False
+    if logged != found and not _are_equals(trace, answer):
         place = next(
             (n for n, (a, b) in enumerate(zip(logged, found, strict=False)) if a != b), min(len(logged), len(found))
         )
-        return math.inf, f"From place {place + 1}: logged {logged[place:][:5]}, made again {found[place:][:5]}."
-    pairs = list(zip(trace.shown, answer.items, strict=True))
-    gaps = [max(abs(a.score - b.score), abs(a.propensity - b.propensity)) for a, b in pairs]
-    gap = math.nan if any(map(math.isnan, gaps)) else max(gaps, default=0.0)
-    return (
-        gap,
-        f"Scores or propensities differ by up to {gap:.3g}." if not gap <= TOLERANCE else "",
+        return math.inf, f"From place {place + 1}: logged {logged[place:][:5]}, made again {found[place:][:5]}.", False
+    gap = _largest_gap(trace, answer)
+    differ = (
+        f"Scores or propensities differ by up to {gap:.3g}." if not gap <= TOLERANCE else ""
     )  # a NaN is no likeness
+    return gap, differ, logged != found and not differ
+
+
+def _largest_gap(trace: RequestTrace, answer: RankedList) -> float:
+    """Of the scores and propensities of two lists of one length, place by place."""
+    pairs = zip(trace.shown, answer.items, strict=True)
+    gaps = [max(abs(a.score - b.score), abs(a.propensity - b.propensity)) for a, b in pairs]
+    return math.nan if any(map(math.isnan, gaps)) else max(gaps, default=0.0)
+
+
+def _are_equals(trace: RequestTrace, answer: RankedList) -> bool:
+    """Whether the items of two lists differ in the order of equal scores alone, to the tolerance.
+
+    Each item that is in both has one score, each place has one score, and an item that is in one list alone was as good as the last
+    place of it.
+    """
+    logged = {item.item_id: item.score for item in trace.shown}
+    found = {item.item_id: item.score for item in answer.items}
+    if len(trace.shown) != len(answer.items) or not _largest_gap(trace, answer) <= TOLERANCE:
+        return False
+    last = trace.shown[-1].score
+    return all(
+        abs(scores[item] - others.get(item, last)) <= TOLERANCE
+        for scores, others in ((logged, found), (found, logged))
+        for item in scores
+    )

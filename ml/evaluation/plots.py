@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,24 +23,32 @@ _LINE_COLOURS = ("#b45309", "#6d5fa8", "#8a94a3", "#3f7cac", "#7a8b4f")
 _INK, _SOFT = "#1f2937", "#e5e7eb"
 
 
-def bars_with_intervals(summary: Summary, metrics: tuple[str, ...]) -> bytes:
-    """One panel a metric, one bar a system, whiskers for the interval."""
-    figure = _figure(width=9.6, height=0.9 + 0.42 * len(summary.systems))
+class Bar(NamedTuple):
+    """One line of a picture of bars: a value for each panel."""
+
+    label: str
+    values: tuple[Interval, ...]
+    highlighted: bool = False
+
+
+def bars_with_intervals(bars: Sequence[Bar], metrics: Sequence[str]) -> bytes:
+    """One panel a metric, whiskers for the interval."""
+    figure = _figure(width=9.6, height=0.9 + 0.42 * len(bars))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    systems = list(reversed(summary.systems))
-    for axes, metric in zip(panels, metrics, strict=True):
-        values = [summary.value(metric, system=system) for system in systems]
+    bars = list(reversed(bars))
+    for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
+        values = [bar.values[panel] for bar in bars]
         means, lows, highs = _arrays(values)
-        colours = [_OURS_COLOUR if system == OURS else _BASELINE_COLOUR for system in systems]
-        axes.barh(range(len(systems)), np.nan_to_num(means), color=colours, height=0.62)
+        colours = [_OURS_COLOUR if bar.highlighted else _BASELINE_COLOUR for bar in bars]
+        axes.barh(range(len(bars)), np.nan_to_num(means), color=colours, height=0.62)
         whiskers = np.stack([means - lows, highs - means])
-        axes.errorbar(means, range(len(systems)), xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=3)
+        axes.errorbar(means, range(len(bars)), xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=3)
         reach = max((value.high or 0.0 for value in values), default=0.0) or 1.0
         for place, value in enumerate(values):
             text = "not judged" if value.mean is None else f"{value.mean:.3f}"
             axes.text((value.high or 0.0) + 0.02 * reach, place, text, va="center", color=_INK, fontsize=9)
         axes.set_xlim(0, reach * 1.18)
-        axes.set_yticks(range(len(systems)), [system_label(system) for system in systems])
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         axes.set_title(metric_label(metric), loc="left", fontsize=11, color=_INK, fontweight="bold")
         _quiet(axes, grid="x")
     return _svg(figure)
@@ -96,6 +104,39 @@ def slices_dots(summary: Summary, metric: str) -> bytes:
     axes.set_title(f"{metric_label(metric)} by slice", loc="left", fontsize=11, color=_INK, fontweight="bold")
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
     _quiet(axes, grid="x")
+    return _svg(figure)
+
+
+def trade_off(summary: Summary) -> bytes:
+    """The diversity curve: what lists hit over how varied they are, and over how far from the bestsellers, one point a lambda."""
+    curve = [part for part in summary.variations if part.relevance is not None]
+    figure = _figure(width=9.6, height=3.6)
+    panels = figure.subplots(1, 2, sharey=True)
+    means, lows, highs = _arrays([part.ndcg for part in curve])
+    sides = (
+        ("Diversity: 1 - cosine of the pairs shown", [part.diversity for part in curve]),
+        ("Novelty, bits", [part.novelty for part in curve]),
+    )
+    for axes, (name, values) in zip(panels, sides, strict=True):
+        places = np.array(values, np.float64)
+        axes.fill_between(places, lows, highs, color=_OURS_COLOUR, alpha=0.12, linewidth=0)
+        axes.plot(places, means, "-", color=_OURS_COLOUR, linewidth=1.6)
+        for part, x, y in zip(curve, places, means, strict=True):
+            axes.plot(
+                [x], [y], "o", color=_OURS_COLOUR if part.is_own else "#64748b", markersize=8 if part.is_own else 5
+            )
+            axes.annotate(
+                f"{part.relevance:g}", (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=8, color=_INK
+            )
+        axes.set_xlabel(name, color=_INK)
+        _quiet(axes, grid="y")
+    panels[0].set_title(
+        f"{metric_label(summary.settings.primary_metric)} by lambda",
+        loc="left",
+        fontsize=11,
+        color=_INK,
+        fontweight="bold",
+    )
     return _svg(figure)
 
 

@@ -57,6 +57,10 @@ class Relevant:
         """The user each pair belongs to `[num_pairs]`."""
         return np.repeat(np.arange(self.num_users), self.counts)
 
+    def of_users(self, positions: Rows) -> Self:
+        """Of some users alone, in the order given."""
+        return type(self).of_lists([self.item_rows[self.starts[i] : self.starts[i + 1]].tolist() for i in positions])
+
     def where(self, pairs: NDArray[np.bool_]) -> Self:
         """The same users with only the pairs of a mask `[num_pairs]`."""
         starts = np.concatenate([[0], np.cumsum(pairs)])[self.starts]

@@ -17,11 +17,15 @@ from ml.evaluation.head_metrics import HeadMetrics
 from ml.evaluation.intervals import BootstrapSettings, Interval
 from ml.evaluation.ranking_metrics import Hits, PerUser, Relevant
 from ml.evaluation.slices import CATEGORY, SliceSettings
+from ml.evaluation.strangers import Acquaintance
+from ml.evaluation.variations import Variation
 
 OURS = "aisle"
 """The system under judgement."""
 CHAMPION = "champion"
-"""The release that is live, where it was judged too; every other system is a baseline."""
+"""The release that is live, where it was judged too."""
+BLEND = "blend"
+"""Our own candidates in the order of the un-learned blend: what the ranker must beat. Every further system is a baseline."""
 
 
 class _Frozen(BaseModel):
@@ -40,6 +44,11 @@ class EvaluationSettings(_Frozen):
         ge=10,
         description="Users who are judged, evenly taken where more reached a goal: intervals narrow with the root, time grows in step.",
     )
+    sampled_users: int = Field(
+        default=200,
+        ge=1,
+        description="Users whose lists are arranged under other settings, and who are shown as strangers, evenly taken.",
+    )
     slices: SliceSettings = Field(default_factory=SliceSettings, description="Where the lines between slices run.")
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings, description="How intervals are made.")
 
@@ -47,6 +56,13 @@ class EvaluationSettings(_Frozen):
     def depth(self) -> int:
         """How long the lists must be."""
         return max(*self.recall_depths, self.top)
+
+    @property
+    def accuracy_metrics(self) -> tuple[str, ...]:
+        """What lists are worth by what was bought, in the report's order."""
+        recalls = (f"recall@{k}" for k in self.recall_depths)
+        shallow = (f"{name}@{self.top}" for name in ("ndcg", "map"))
+        return (*recalls, *shallow, f"mrr@{self.depth}", f"hit_rate@{self.top}", f"precision@{self.top}")
 
     @property
     def primary_metric(self) -> str:
@@ -77,11 +93,15 @@ class Comparison(_Frozen):
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` or `no different`: whether the interval of the difference leaves zero out, and on which side."""
-        low, high = self.difference.low, self.difference.high
-        if low is None or high is None:
-            return "not judged"
-        return "better" if low > 0 else "worse" if high < 0 else "no different"
+        return verdict_of(self.difference)
+
+
+def verdict_of(difference: Interval) -> str:
+    """`better`, `worse` or `no different`: whether the interval of a difference leaves zero out, and on which side."""
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return "not judged"
+    return "better" if low > 0 else "worse" if high < 0 else "no different"
 
 
 class Coverage(_Frozen):
@@ -161,6 +181,10 @@ class Summary(_Frozen):
     coverage: tuple[Coverage, ...]
     heads: tuple[HeadMetrics, ...] = ()
     candidates: tuple[CandidateRecall, ...] = ()
+    variations: tuple[Variation, ...] = ()
+    """The lists of a sample of users under other settings: the diversity curve, and boosts."""
+    acquaintances: tuple[Acquaintance, ...] = ()
+    """The lists of a sample of users when little is known of them."""
     latency: Latency | None = None
 
     @property
@@ -170,7 +194,7 @@ class Summary(_Frozen):
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        return tuple(system for system in self.systems if system not in (OURS, CHAMPION))
+        return tuple(system for system in self.systems if system not in (OURS, CHAMPION, BLEND))
 
     @cached_property
     def _values(self) -> dict[tuple[str, str, str], Interval]:
@@ -204,6 +228,21 @@ class Summary(_Frozen):
                 found[f"{metric} of {best}"] = mean
         return found
 
+    def diversity_curve(self) -> list[dict[str, float | bool | None]]:
+        """What each lambda of the curve costs and brings, the highest first."""
+        return [
+            {
+                "lambda": part.relevance,
+                self.settings.primary_metric: part.ndcg.mean,
+                "diversity": part.diversity,
+                "novelty": part.novelty,
+                "coverage": part.coverage,
+                "is_own": part.is_own,
+            }
+            for part in self.variations
+            if part.relevance is not None
+        ]
+
     def best_baseline(self, metric: str, *, slice_name: str = "all") -> str | None:
         """The baseline with the highest mean; None where none was judged."""
         means = {name: self.value(metric, system=name, slice_name=slice_name).mean for name in self.baselines}
@@ -235,13 +274,22 @@ class Summary(_Frozen):
             if score.system == OURS and not score.slice.startswith(CATEGORY)
         }
         coverage = {f"coverage@{part.k}": part.share for part in self.coverage if part.system == OURS}
-        heads = {
-            f"{part.head}.{part.split}.{name}": getattr(part, name)
+        curve = {
+            f"lambda_{part['lambda']:g}.{name}": part[name]
+            for part in self.diversity_curve()
+            for name in (self.settings.primary_metric, "diversity", "novelty")
+        }
+        together = {**ours, **coverage, **self.head_metrics(), **curve}
+        return {name.replace("@", "_at_"): value for name, value in together.items() if value is not None}
+
+    def head_metrics(self) -> dict[str, float]:
+        """Errors of the heads, `value.test.rmse` say, those that are defined."""
+        return {
+            f"{part.head}.{part.split}.{name}": value
             for part in self.heads
             for name in ("rmse", "mae", "auc", "log_loss")
+            if (value := getattr(part, name)) is not None
         }
-        together = {**ours, **coverage, **heads}
-        return {name.replace("@", "_at_"): value for name, value in together.items() if value is not None}
 
 
 class Column(NamedTuple):

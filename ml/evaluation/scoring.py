@@ -38,6 +38,17 @@ from ml.evaluation.report import (
     Summary,
 )
 from ml.evaluation.slices import Slice, category_slices, standard_slices
+from ml.evaluation.strangers import Acquaintance
+from ml.evaluation.variations import Variation
+
+METRICS = {
+    "recall": recall_at_k,
+    "ndcg": ndcg_at_k,
+    "map": average_precision_at_k,
+    "mrr": reciprocal_rank_at_k,
+    "hit_rate": hit_rate_at_k,
+    "precision": precision_at_k,
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class EvaluationContext:
     """The release among the systems."""
     heads: tuple[HeadMetrics, ...] = ()
     candidates: tuple[CandidateRecall, ...] = ()
+    variations: tuple[Variation, ...] = ()
+    acquaintances: tuple[Acquaintance, ...] = ()
     latency: Latency | None = None
 
 
@@ -101,6 +114,8 @@ def evaluate(
             ),
             heads=context.heads,
             candidates=context.candidates,
+            variations=context.variations,
+            acquaintances=context.acquaintances,
             latency=context.latency,
         ),
         per_user,
@@ -118,22 +133,22 @@ def _per_user_scores(
     for system, lists in systems.items():
         for part in slices:
             hits = Hits.of(lists, part.of(relevant))
-            found |= {Column(system, part.name, name): values for name, values in _accuracy(hits, settings)}
+            found |= {Column(system, part.name, name): values for name, values in accuracy(hits, settings).items()}
         judged = relevant.counts > 0
         for name, values in _beyond_accuracy(lists, context, settings):
             found[Column(system, "all", name)] = np.where(judged, values, np.nan)
     return PerUserScores(tuple(found), np.stack(list(found.values()), axis=1))
 
 
-def _accuracy(hits: Hits, settings: EvaluationSettings) -> Iterator[tuple[str, PerUser]]:
-    for k in settings.recall_depths:
-        yield f"recall@{k}", recall_at_k(hits, k=k)
-    k = settings.top
-    yield f"ndcg@{k}", ndcg_at_k(hits, k=k)
-    yield f"map@{k}", average_precision_at_k(hits, k=k)
-    yield f"mrr@{settings.depth}", reciprocal_rank_at_k(hits, k=settings.depth)
-    yield f"hit_rate@{k}", hit_rate_at_k(hits, k=k)
-    yield f"precision@{k}", precision_at_k(hits, k=k)
+def accuracy(hits: Hits, settings: EvaluationSettings) -> dict[str, PerUser]:
+    """Each of `settings.accuracy_metrics`."""
+    return {name: measured(hits, name) for name in settings.accuracy_metrics}
+
+
+def measured(hits: Hits, metric: str) -> PerUser:
+    """A metric by its name, `ndcg@10` say."""
+    name, _, k = metric.partition("@")
+    return METRICS[name](hits, k=int(k))
 
 
 def _beyond_accuracy(

@@ -1,7 +1,9 @@
 """A recipe: every choice of method in one file, so that two runs differ by what one can read."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,10 +50,57 @@ class Recipe(BaseModel):
         said = yaml.safe_load(path.read_text()) or {}
         if not isinstance(said, dict):
             raise RecipeError(f"A recipe must be a YAML mapping. Received: {type(said).__name__} in {path}.")
+        return cls._of({"name": path.stem, **said}, called=f"Recipe {path}")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every value as a file would say it, by its dotted name."""
+        return dict(_flat(self.model_dump(mode="json")))
+
+    def having(self, values: Mapping[str, Any]) -> Self:
+        """This recipe with other values under dotted names, `retriever.epochs` say.
+
+        Raises:
+            RecipeError: no recipe has such a field, or the values do not fit together.
+        """
+        return self._of(_nested(self.model_dump(mode="json"), values), called=f"The recipe with {dict(values)}")
+
+    def write(self, path: Path, *, always: Iterable[str] = ()) -> None:
+        """As a file that `read` takes: what differs from the defaults, and the fields named in `always` whether or not they do."""
+        default, pinned = type(self)().values, {"name", *always}
+        kept = {name: value for name, value in self.values.items() if name in pinned or value != default[name]}
+        kept.pop("name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(_nested({}, kept), sort_keys=False))
+
+    @classmethod
+    def _of(cls, said: Mapping[str, Any], *, called: str) -> Self:
         try:
-            return cls.model_validate({"name": path.stem, **said})
+            return cls.model_validate(said)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"`{'.'.join(map(str, e['loc']))}`: {e['msg']} (received {e['input']!r})" for e in error.errors()
-            )
-            raise RecipeError(f"Recipe {path} does not fit: {wrong}. docs/recipes.md lists the fields.") from error
+            raise RecipeError(f"{called} does not fit: {problems(error)}. docs/recipes.md lists the fields.") from error
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong, field by field, in one line."""
+    return "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']} (received {e['input']!r})" for e in error.errors())
+
+
+def _flat(said: Mapping[str, Any], *, under: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, under=f"{under}{name}.")
+        else:
+            yield under + name, value
+
+
+def _nested(said: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`said` with values put under dotted names."""
+    whole = deepcopy(dict(said))
+    for name, value in values.items():
+        *path, last = name.split(".")
+        inner = whole
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return whole

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, Histories, History
-from ml.features.transforms import ZScore, cyclical_time
+from ml.features.transforms import ZScore, cyclical_instant, cyclical_time
 from ml.features.vocabulary import Vocabulary
 
 ITEM_ATTRIBUTES = ("category", "sub_category", "brand")
@@ -135,7 +135,7 @@ class TowerEncoder:
             history_items=items.astype(np.int32),
             history_events=events.astype(np.int32),
             history_ages=ages,
-            context=cyclical_time(np.array([at])),
+            context=cyclical_instant(at)[None, :],
         )
 
     def queries(

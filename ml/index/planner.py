@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ml.contract.errors import DataError
-from ml.contract.files import sync_tree
+from ml.contract.files import locked, sync_tree
 from ml.contract.types import Floats, Rows
 from ml.runtime.search import ExactIndex, Index, PartitionedIndex, ScannIndex, open_index
 
@@ -89,7 +89,9 @@ def build_index(vectors: Floats, queries: Floats, *, settings: IndexSettings, fo
     if not _wants_scann(len(vectors), settings):
         return BuiltIndex(ExactIndex(vectors), vectors, _report("exact", 1.0, vectors, queries, settings))
     with TemporaryDirectory() as temporary:
-        parts = _Parts.of(vectors, settings, folder or Path(temporary))
+        kept = folder or Path(temporary)
+        with locked(kept):  # another run of this home would forget these parts while they are built
+            parts = _Parts.of(vectors, settings, kept)
     truth, best = _exact_rows(vectors, queries, settings.k), 0.0
     for share, reorder in _EFFORTS:
         index = parts.index(share, reorder=max(reorder, settings.k))
@@ -124,7 +126,7 @@ class _Parts:
         keys = [_part_key(rows, settings) for rows in parts]
         searchers = tuple(_kept_searcher(folder / key, rows, settings) for key, rows in zip(keys, parts, strict=True))
         for left in folder.iterdir():
-            if left.name not in keys:
+            if left.is_dir() and left.name not in keys:
                 shutil.rmtree(left)
         return cls(starts, searchers, vectors.shape[1])
 

@@ -1,6 +1,5 @@
 """What was ever trained, and which version is champion: MLflow as a book of metadata and bytes. Nothing in it is executed."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml.contract.errors import ReleaseError
 from ml.contract.manifest import Manifest
 from ml.release.gate import Verdict
+from ml.release.runs import Curve, LoggedRun, RunBook
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +26,8 @@ class Candidate:
     """What is written down about a bundle beside its bytes."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """Values by epoch."""
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     """Say `dagster/run_id` here: it leads back to the run that made the bundle."""
@@ -61,6 +63,10 @@ class Registry:
         return cls(
             tracking_uri or f"sqlite:///{home / 'mlflow.db'}", artifact_root or (home / "mlflow-artifacts").as_uri()
         )
+
+    def book(self, experiment: str) -> RunBook:
+        """Runs of one experiment in the same store."""
+        return RunBook(self.tracking_uri, self.artifact_root, experiment)
 
     def log_candidate(self, bundle: Path, candidate: Candidate) -> RegisteredVersion:
         """A new version with a copy of the bundle, under the alias `challenger`. A bundle logged before keeps its version."""
@@ -120,32 +126,23 @@ class Registry:
         raise ReleaseError(f"The registry must hold the bundle. Expected one of: {names}. Received: {bundle_version}.")
 
     def _log_run(self, bundle: Path, manifest: Manifest, candidate: Candidate) -> str:
-        from mlflow.entities import Metric, Param, RunTag
-
-        now = int(manifest.facts.created_at.timestamp() * 1000)
-        run = self._client.create_run(self._experiment_id, run_name=manifest.version, tags=dict(candidate.tags))
-        self._client.log_batch(
-            run.info.run_id,
-            metrics=[Metric(_mlflow_name(name), value, now, 0) for name, value in candidate.metrics.items()],
-            params=[Param(name, value) for name, value in candidate.params.items()],
-            tags=[RunTag("bundle_version", manifest.version)],
+        return self.book(EXPERIMENT).log(
+            LoggedRun(
+                manifest.version,
+                at=manifest.facts.created_at,
+                metrics=candidate.metrics,
+                curves=candidate.curves,
+                params=candidate.params,
+                tags={**candidate.tags, "bundle_version": manifest.version},
+                files=((bundle, "bundle"), *((report, "reports") for report in candidate.reports)),
+            )
         )
-        self._client.log_artifacts(run.info.run_id, str(bundle), "bundle")
-        for report in candidate.reports:
-            log = self._client.log_artifacts if report.is_dir() else self._client.log_artifact
-            log(run.info.run_id, str(report), "reports")
-        self._client.set_terminated(run.info.run_id)
-        return str(run.info.run_id)
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        # Set before the first import, which decides about it. MLflow takes three seconds to import: only here.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("DO_NOT_TRACK", "1")
-        from mlflow import MlflowClient
+        client = self.book(EXPERIMENT).client
         from mlflow.exceptions import MlflowException
 
-        client = MlflowClient(self.tracking_uri, registry_uri=self.tracking_uri)
         try:
             client.get_registered_model(MODEL)
         except MlflowException:
@@ -153,15 +150,6 @@ class Registry:
                 MODEL, description="Release bundles of Aisle. Metadata and bytes; never loaded as code."
             )
         return client
-
-    @property
-    def _experiment_id(self) -> str:
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            return str(experiment.experiment_id)
-        # MLflow's default is ./mlruns under whatever folder the process happens to run in.
-        served = self.tracking_uri.startswith(("http://", "https://"))
-        return str(self._client.create_experiment(EXPERIMENT, artifact_location=None if served else self.artifact_root))
 
 
 def _registered(version: Any) -> RegisteredVersion:
@@ -172,8 +160,3 @@ def _registered(version: Any) -> RegisteredVersion:
         source=version.source,
         created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
     )
-
-
-def _mlflow_name(metric: str) -> str:
-    """MLflow allows no @ in a metric's name."""
-    return metric.replace("@", "_at_")

@@ -19,6 +19,7 @@ SHAPE = (
     "embedding_dim",
     "tower_layers",
     "rating_layers",
+    "rating_loss",
     "history_length",
     "history_encoder",
     "weighted_history",

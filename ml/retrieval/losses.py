@@ -95,6 +95,39 @@ def squared_error(predicted: Any, target: Any, known: Any) -> Any:
     return weighted_mean(tf.square(predicted - target), known)
 
 
+def soft_log_loss(logits: Any, target: Any, known: Any) -> Any:
+    """Mean binary cross-entropy of logits against targets from 0 to 1, over the pairs whose target is known. All `[b]`."""
+    return weighted_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits), known)
+
+
+def pairwise(scores: Any, target: Any, known: Any) -> Any:
+    """Mean of log(1 + exp(score of the lesser - score of the greater)) over all pairs of the step whose targets differ; 0 without.
+
+    Burges et al. 2005, "Learning to rank using gradient descent" (RankNet). All `[b]`.
+    """
+    others, their_target, their_known = (gathered(part) for part in (scores, target, known))
+    greater = tf.cast(target[:, None] > their_target[None, :], tf.float32) * known[:, None] * their_known[None, :]
+    losses = tf.nn.softplus(others[None, :] - scores[:, None]) * greater
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), summed(tf.reduce_sum(greater)))
+
+
+def listwise(scores: Any, target: Any, known: Any) -> Any:
+    """Cross-entropy between the softmax of the targets and that of the scores, the step's known pairs being one list; 0 without.
+
+    Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach" (ListNet, top one). All `[b]`.
+    """
+    all_known = gathered(known) > 0
+
+    def log_shares(values: Any) -> Any:
+        return values - tf.reduce_logsumexp(tf.where(all_known, gathered(values), MASKED))
+
+    shares = tf.exp(log_shares(target)) * known
+    return -tf.reduce_sum(tf.where(known > 0, shares * log_shares(scores), 0.0))
+
+
+RATING_LOSSES = {"mse": squared_error, "bce": soft_log_loss, "pairwise": pairwise, "listwise": listwise}
+
+
 def log_loss(logits: Any, happened: Any) -> Any:
     """Mean binary cross-entropy of logits `[b]` against 0 or 1 `[b]`."""
     return weighted_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=happened, logits=logits), tf.ones_like(logits))

@@ -7,7 +7,7 @@ import numpy as np
 from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS
 from ml.features.tower_inputs import ITEM_ATTRIBUTES, USER_ATTRIBUTES, TowerEncoder
 from ml.retrieval.legacy_keras import tf, tfrs
-from ml.retrieval.losses import Candidates, log_loss, sampled_softmax, squared_error, triplet
+from ml.retrieval.losses import RATING_LOSSES, Candidates, log_loss, sampled_softmax, triplet
 from ml.retrieval.replicas import num_replicas, own_rows, summed
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.towers import (
@@ -92,7 +92,7 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
             losses["retrieval"] = self._retrieval_loss(query, candidate, batch)
         if self.rating_head is not None:
             value, conversion = self.rating_head(query, candidate)
-            losses["rating"] = squared_error(value, batch.target, batch.target_known)
+            losses["rating"] = RATING_LOSSES[self.settings.rating_loss](value, batch.target, batch.target_known)
             losses["conversion"] = log_loss(conversion, batch.is_purchase)
         return losses
 

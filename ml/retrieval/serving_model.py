@@ -96,7 +96,10 @@ def predictions(trained: TrainedRetriever, query: Any, candidates: Any) -> HeadP
     """The rating head's answers as tensors, in original units too; leading axes broadcast."""
     target = trained.target
     assert target is not None
-    normalised, logit = trained.model.rating_head(query, candidates)
+    answer, logit = trained.model.rating_head(query, candidates)
+    normalised = answer * target.slope + target.intercept
+    if target.squashed:
+        normalised = tf.math.sigmoid(normalised)
     value = tf.math.exp(normalised * target.scale + target.mean) - 1.0  # as Exp and Sub: ONNX has no Expm1
     return HeadPredictions(value, normalised, tf.math.sigmoid(logit))
 

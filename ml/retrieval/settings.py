@@ -8,6 +8,7 @@ from ml.contract.errors import RecipeError
 from ml.dataset.examples import TargetColumn
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
+RatingLoss = Literal["mse", "bce", "pairwise", "listwise"]
 
 
 class RetrieverSettings(BaseModel):
@@ -32,7 +33,7 @@ class RetrieverSettings(BaseModel):
         description="Events of the history start with the weights of their kinds; a return speaks against its item.",
     )
     start: Literal["random", "spectral"] = Field(
-        "random", description="First vectors of users and items: drawn, or factors of the matrix of who chose what."
+        "spectral", description="First vectors of items: drawn, or factors of the matrix of who chose what."
     )
     retrieval_loss: Literal["softmax", "triplet"] = Field(
         "softmax", description="softmax: which of all candidates was chosen. triplet: by how far it beats each rival."
@@ -55,7 +56,12 @@ class RetrieverSettings(BaseModel):
         0, ge=0, le=65_536, description="Only so many of each query's nearest negatives count; 0 means all."
     )
     retrieval_weight: float = Field(1.0, ge=0, description="Weight of the retrieval loss.")
-    rating_weight: float = Field(0.1, ge=0, description="Weight of the squared error of the normalised target.")
+    rating_loss: RatingLoss = Field(
+        "mse",
+        description="mse: squared error of the normalised target. bce: log loss of the target from 0 to 1. pairwise, listwise: "
+        "only which of a step's targets is greater, for all pairs or at once; a straight line then gives back units.",
+    )
+    rating_weight: float = Field(0.1, ge=0, description="Weight of the rating loss.")
     conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'led to a purchase'.")
     target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
     user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
@@ -68,7 +74,7 @@ class RetrieverSettings(BaseModel):
     example_decay_days: float = Field(
         0.0, ge=0, le=3650, description="An example counts less by a factor e every so many days; 0: all days alike."
     )
-    epochs: int = Field(5, ge=1, le=1000, description="Passes over the examples.")
+    epochs: int = Field(6, ge=1, le=1000, description="Passes over the examples.")
     carry_on_epochs: int = Field(2, ge=1, le=1000, description="Passes when training goes on from another retriever.")
     batch_size: int = Field(1024, ge=2, le=65_536, description="Examples per step; each is a negative of the others.")
     events_in_memory: int = Field(
@@ -78,10 +84,10 @@ class RetrieverSettings(BaseModel):
         "of a smaller one they are in memory (about 0.3 GB per million) and shuffled exactly.",
     )
     optimizer: Literal["adam", "adagrad"] = Field(
-        "adam", description="adagrad touches only rows in use: for large catalogues."
+        "adam", description="Both move only the rows a step looked up; adagrad keeps half as much beside the tables."
     )
     learning_rate: float = Field(
-        0.01, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
+        0.005, gt=0, le=10, description="Peak; reached after the warm-up, then falls to 0 on a cosine."
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
     seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")
@@ -123,6 +129,16 @@ class RetrieverSettings(BaseModel):
             raise RecipeError(
                 f"`hard_negatives` must be fewer than the {negatives} candidates of a step. Received: {self.hard_negatives}. "
                 "Lower it, or raise `batch_size`, `uniform_negatives` or `cached_negatives`."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rating_loss_is_learned(self) -> Self:
+        if self.rating_loss != "mse" and not (self.rates and self.rating_weight):
+            raise RecipeError(
+                f"`rating_loss: {self.rating_loss}` needs a rating head that learns it. Received: "
+                f"`model_type: {self.model_type}`, rating_weight {self.rating_weight}. Leave `rating_loss` out, choose "
+                "`multitask` or `ranking`, or raise `rating_weight`."
             )
         return self
 

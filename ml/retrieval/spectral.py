@@ -18,6 +18,11 @@ POPULARITY = 0.15
 equally much (.167, .168), 0.05 and 0.2 less (.153, .148). The greater, because a user's history joins their vector and has little of it."""
 
 
+LIKES_POPULAR = 0.5
+"""Where every user's vector meets popularity, beside a mean of unit vectors. Before any step, on what the published train part of
+Gowalla holds back, recall@20 is .087 with 0, .133 with .25, .143 with .5, .136 with 1; on Amazon Beauty .077, .084, .085, .080."""
+
+
 class Factors(NamedTuple):
     """First vectors by embedding index; row 0, "unknown", and whoever has no example are zeros."""
 
@@ -60,14 +65,20 @@ def factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Factors:
     )
 
 
-def start_from(first: Factors, model: "MultitaskModel") -> None:
-    """Put the factors into the tables of the towers, and silence what would drown them until it has learned something."""
-    for layer, vectors in (
-        (model.query_tower.user_table, first.users),
-        (model.candidate_tower.item_table, first.items),
-    ):
-        known = np.any(vectors != 0, axis=1, keepdims=True)
-        layer.embeddings.assign(np.where(known, vectors, layer.embeddings.numpy()))
+def start_from(items: Floats, model: "MultitaskModel") -> None:
+    """Put the items' first vectors into the towers, and silence what would drown them until it has learned something.
+
+    Users get none. Theirs would be made of the very items they are about to be taught: with it the training loss of Amazon
+    Beauty fell to 3.5 and NDCG@10 to .0475, without it they are 4.4 and .0566. The mean of a history, which leaves out the item
+    asked for, says the same of a user honestly. All they start with is that they like what is popular.
+    """
+    vectors = model.candidate_tower.item_table.embeddings
+    known = np.any(items != 0, axis=1, keepdims=True)
+    vectors.assign(np.where(known, items, vectors.numpy()))
+    users = model.query_tower.user_table.embeddings
+    drawn = users.numpy()
+    drawn[:, -1] = LIKES_POPULAR
+    users.assign(drawn)
     for tower in (model.query_tower, model.candidate_tower):
         kernel = tower.mlp.layers[-1].kernel
         kernel.assign(np.zeros(kernel.shape, np.float32))

@@ -1,11 +1,13 @@
 """Two stages of one retriever: the base, which leaves the ranker's weeks unseen, and the same carried on to what is served."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from ml.candidates.models import CURVES, Curves
 from ml.contract.errors import ContractError
 from ml.dataset.examples import ExampleSource, RetrievalExamples
 from ml.dataset.split import TimeSplit, Window
@@ -36,6 +38,15 @@ class RetrieverStages:
         export_retriever(self.final, folder / "final", catalogue=self.catalogue)
         (folder / "weights").mkdir()
         self.final.save(folder / "weights")
+        (folder / CURVES).write_text(json.dumps(self.curves()))
+
+    def curves(self) -> Curves:
+        """Losses, and mean and spread of each part's weights, by epoch; the second stage counts on from the first."""
+        found: Curves = {}
+        for step, epoch in enumerate((*self.base.epochs, *self.final.epochs)):
+            for name, value in epoch.numbers().items():
+                found.setdefault(name, []).append((step, value))
+        return found
 
     def summary(self) -> dict[str, int | float | str]:
         """Losses of the last epoch of each stage."""
@@ -141,9 +152,7 @@ def active_items(items: pa.Table) -> pa.Table:
 
 def _losses(trained: TrainedRetriever) -> dict[str, float]:
     """Of the last epoch, those the recipe has."""
-    last = trained.epochs[-1]
-    found = {name: getattr(last, name) for name in ("loss", "retrieval_loss", "rating_loss", "conversion_loss")}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    return trained.epochs[-1].losses()
 
 
 def _sub(folder: Path | None, name: str) -> Path | None:

@@ -1,7 +1,8 @@
 """Training: ids already integers, order a pure function of (seed, epoch), a checkpoint after every epoch."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ml.contract.types import Floats, Rows
 from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
 from ml.dataset.stream import num_batches
 from ml.features.history import SECONDS_PER_DAY
-from ml.features.tower_inputs import QueryInputs, TowerEncoder
+from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
 from ml.retrieval.checkpoint import Checkpoint, fingerprint
 from ml.retrieval.cluster import Cluster
@@ -31,8 +32,10 @@ from ml.storage import ObjectStore
 if TYPE_CHECKING:
     from ml.retrieval.multitask import Batch, MultitaskModel
 
+CALIBRATED_ON = 20_000
+"""Examples the line is drawn through."""
 OnEpoch = Callable[[EpochReport], None]
-WARM_UP_SHARE = 0.1
+OnRetriever = Callable[[TrainedRetriever], None]
 
 
 def train_retriever(
@@ -43,6 +46,7 @@ def train_retriever(
     checkpoint_store: ObjectStore | None = None,
     warm_start: TrainedRetriever | None = None,
     on_epoch: OnEpoch | None = None,
+    on_retriever: OnRetriever | None = None,
     cluster: Cluster | None = None,
 ) -> TrainedRetriever:
     """The retriever learned from `examples` and nothing else.
@@ -53,6 +57,7 @@ def train_retriever(
         checkpoint_store: keeps the checkpoint too, so that the run may be called again on another machine.
         warm_start: go on from this retriever for `carry_on_epochs` instead of beginning anew for `epochs`.
         on_epoch: called after every epoch, once its checkpoint is on disk.
+        on_retriever: called after `on_epoch` with the retriever as it is by then, to judge it. The same one each time.
         cluster: the processes that call this with the same arguments and share the work. The chief alone keeps checkpoints;
             all end with the same weights, within float32 rounding those of one process.
 
@@ -63,6 +68,7 @@ def train_retriever(
     """
     from ml.retrieval.carry_over import carry_over
     from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.optimizers import optimizer_of
     from ml.retrieval.replicas import strategy_of
     from ml.retrieval.spectral import factors_of, start_from
 
@@ -75,7 +81,7 @@ def train_retriever(
         if warm_start is not None:
             carry_over(warm_start, model, examples.encoder)
         started_from = named_weights(model)
-        model.compile(_optimizer(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
+        model.compile(optimizer_of(settings, num_epochs * num_batches(len(examples), batch_size=settings.batch_size)))
         model.optimizer.build(model.trainable_variables)
         run = _Run(
             model,
@@ -86,11 +92,15 @@ def train_retriever(
         if (
             warm_start is None and settings.start == "spectral"
         ):  # after the mark: another machine's may differ in the last bit
-            start_from(factors_of(examples, settings), model)
+            start_from(factors_of(examples, settings).items, model)
         checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
-        reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, on_epoch=on_epoch)
+        heard = [on_epoch] if on_epoch else []
+        if on_retriever:
+            so_far = TrainedRetriever(examples.encoder, settings, target, model, ())
+            heard.append(lambda _: on_retriever(so_far))
+        reports = run.epochs(num_epochs, done=run.resume(checkpoint, mark), checkpoint=checkpoint, heard=heard)
     learned = model if cluster is None else _out_of_the_cluster(model, examples.encoder)
-    return TrainedRetriever(examples.encoder, settings, target, learned, reports)
+    return _calibrated(TrainedRetriever(examples.encoder, settings, target, learned, reports), examples)
 
 
 @dataclass(frozen=True)
@@ -169,15 +179,15 @@ class _Run:
         *,
         done: tuple[EpochReport, ...],
         checkpoint: Checkpoint | None,
-        on_epoch: OnEpoch | None,
+        heard: Sequence[OnEpoch],
     ) -> tuple[EpochReport, ...]:
         step, reports = self._step(), list(done)
         for epoch in range(len(reports), num_epochs):
             reports.append(self._epoch(step, epoch))
             if checkpoint:
                 checkpoint.write(self.model, reports)
-            if on_epoch:
-                on_epoch(reports[-1])
+            for hear in heard:
+                hear(reports[-1])
         return tuple(reports)
 
     def _epoch(self, step: Any, epoch: int) -> EpochReport:
@@ -221,17 +231,6 @@ def _summaries(model: "MultitaskModel") -> tuple[WeightSummary, ...]:
     )
 
 
-def _optimizer(settings: RetrieverSettings, num_steps: int) -> Any:
-    from ml.retrieval.legacy_keras import tf
-
-    warm_up = max(int(num_steps * WARM_UP_SHARE), 1)
-    rate = tf.keras.optimizers.schedules.CosineDecay(
-        0.0, max(num_steps - warm_up, 1), warmup_target=settings.learning_rate, warmup_steps=warm_up
-    )
-    kinds = {"adam": tf.keras.optimizers.Adam, "adagrad": tf.keras.optimizers.Adagrad}
-    return kinds[settings.optimizer](rate)
-
-
 def _target(
     examples: ExampleSource, settings: RetrieverSettings, warm_start: TrainedRetriever | None
 ) -> TargetTransform | None:
@@ -240,7 +239,32 @@ def _target(
         return None
     if warm_start is not None:
         return warm_start.target
-    return TargetTransform.fit(np.sort(examples.known_targets))  # a mean depends on the order in its last bit
+    known = np.sort(examples.known_targets)  # a mean depends on the order in its last bit
+    return TargetTransform.fit(known, to="unit" if settings.rating_loss == "bce" else "z_score")
+
+
+def _calibrated(trained: TrainedRetriever, examples: ExampleSource) -> TrainedRetriever:
+    """With the target's line, for a loss that knows of order alone: through the first batches of the first epoch."""
+    settings, target = trained.settings, trained.target
+    if target is None or settings.rating_loss not in ("pairwise", "listwise"):
+        return trained
+    epoch = examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=0)
+    batches = list(islice(epoch, -(-CALIBRATED_ON // settings.batch_size)))
+    answers = [
+        trained.answers(
+            trained.query_vectors(batch.queries),
+            trained.candidate_vectors(CandidateInputs(*(part[batch.item_rows] for part in _parts(batch.candidates)))),
+        )
+        for batch in batches
+    ]
+    targets = np.concatenate([batch.target for batch in batches])
+    known = np.isfinite(targets)
+    line = target.calibrated(np.concatenate(answers)[known], target.apply(targets[known]))
+    return replace(trained, target=line)
+
+
+def _parts(candidates: CandidateInputs) -> tuple[Any, ...]:
+    return tuple(getattr(candidates, part.name) for part in fields(CandidateInputs))
 
 
 def _checkpoint(

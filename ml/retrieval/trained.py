@@ -47,6 +47,16 @@ class EpochReport(BaseModel):
     conversion_loss: float
     weights: tuple[WeightSummary, ...]
 
+    def losses(self) -> dict[str, float]:
+        """Those the recipe has."""
+        found = {name: getattr(self, name) for name in ("loss", "retrieval_loss", "rating_loss", "conversion_loss")}
+        return {name: value for name, value in found.items() if np.isfinite(value)}
+
+    def numbers(self) -> dict[str, float]:
+        """Losses and weights by name: `weights.query_tower.std` say."""
+        means = {f"weights.{part.part}.mean": part.mean for part in self.weights}
+        return {**self.losses(), **means, **{f"weights.{part.part}.std": part.std for part in self.weights}}
+
 
 EPOCH_REPORTS = TypeAdapter(tuple[EpochReport, ...])
 
@@ -84,12 +94,18 @@ class TrainedRetriever:
             raise RecipeError(
                 "Predictions need a rating head. Received: `model_type: retrieval`. Train with `model_type: multitask`."
             )
-        value, logit = (answer.numpy() for answer in self._rating_function(query_vectors, item_vectors))
+        answer, logit = (each.numpy() for each in self._rating_function(query_vectors, item_vectors))
+        normalised = self.target.normalised(answer)
         return HeadPredictions(
-            value=self.target.inverse(value).astype(np.float32),
-            value_normalized=value,
+            value=self.target.inverse(normalised).astype(np.float32),
+            value_normalized=normalised,
             conversion=(1 / (1 + np.exp(-logit))).astype(np.float32),
         )
+
+    def answers(self, query_vectors: Floats, item_vectors: Floats) -> Floats:
+        """What the rating head says of the target of pairs, before it is put into the target's units `[n]`."""
+        answer: Floats = self._rating_function(query_vectors, item_vectors)[0].numpy()
+        return answer
 
     def save(self, folder: Path) -> None:
         """A folder with plain files; nothing pickled."""

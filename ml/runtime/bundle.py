@@ -13,6 +13,7 @@ from ml.contract.manifest import MANIFEST, REMEDY, FileEntry, Manifest, file_ent
 from ml.contract.types import Floats, Rows
 from ml.features.tower_inputs import USER_ATTRIBUTES, TowerEncoder
 from ml.runtime.candidates import SourceTables
+from ml.runtime.exposure import Exposure
 from ml.runtime.items import ItemDisplay, ItemTable
 from ml.runtime.rank import Ranker
 from ml.runtime.search import Index, open_index
@@ -50,6 +51,10 @@ class Bundle:
     def tower_user_ids(self) -> Rows:
         """`[num_users, 1 + attributes]`"""
         return self.encoder.user_ids(self.users.table)
+
+    @cached_property
+    def exposure(self) -> Exposure:
+        return Exposure(self.sources.popularity.recent, self.items.available, self.items.sellers)
 
     @property
     def no_user_ids(self) -> Rows:
@@ -96,7 +101,7 @@ def open_bundle(
         return load(*arguments)
 
     vectors = part(_mapped, folder / Names.VECTORS)
-    return Bundle(
+    bundle = Bundle(
         version=manifest.version,
         items=part(ItemTable.load, folder / Names.ITEMS),
         users=part(UserTable.load, folder / Names.USERS),
@@ -109,6 +114,25 @@ def open_bundle(
         settings=part(RequestSettings.load, folder / Names.SETTINGS),
         manifest=manifest,
     )
+    _require_one_catalogue(bundle)
+    return bundle
+
+
+def _require_one_catalogue(bundle: Bundle) -> None:
+    """The kernel looks up rows of one part in another without looking twice.
+
+    Raises:
+        BundleError: a part is of another catalogue.
+    """
+    count, popularity = len(bundle.items), bundle.sources.popularity
+    sizes = {len(bundle.vectors), len(popularity.recent), len(popularity.trending)}
+    sizes |= {len(table) for table in bundle.sources.neighbours.values()}
+    rows = bundle.users.histories.item_rows
+    if sizes != {count} or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
+        raise BundleError(
+            f"Bundle {bundle.version}: all parts must be of one catalogue, of {count} items. Received: parts of {sorted(sizes)} items, "
+            f"histories up to row {rows.max(initial=-1)}. {REMEDY}"
+        )
 
 
 def _mapped(path: Path) -> Floats:

@@ -1,6 +1,6 @@
 """Every source's proposals for one request, side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -15,11 +15,13 @@ from ml.contract.types import Floats, Rows
 from ml.features.history import History
 from ml.runtime.factors import ItemFactors
 from ml.runtime.interest import Interest, Readings
+from ml.runtime.kernel import address, compiled
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.order import falling
 from ml.runtime.popular import Popularity
 from ml.runtime.pulse import Pulse
 from ml.runtime.search import Index
+from ml.runtime.sources import NO_ROWS, Neighbours, Scores, Source, joined
 from ml.runtime.sparse_scores import SparseScores
 
 
@@ -44,8 +46,7 @@ NEIGHBOURS: Mapping[str, Asked] = {
 TABLES = tuple(dict.fromkeys(asked.table for asked in NEIGHBOURS.values()))
 
 SOURCES = ("two_tower", *NEIGHBOURS, "spectral", "repurchase", "popular", "trending")
-
-NO_ROWS: Rows = np.empty(0, np.int32)
+TWO_TOWER, SPECTRAL = SOURCES.index("two_tower"), SOURCES.index("spectral")
 
 
 class CandidateSettings(BaseModel):
@@ -119,10 +120,10 @@ class SourceTables:
         linked = {f"items_with_{name}": table.num_linked for name, table in self.neighbours.items()}
         return {"items": len(self.popularity.recent), **linked}
 
-    def scores(self, asked: Asked, readings: Readings) -> SparseScores:
-        """What one table says to one reading."""
+    def asked(self, asked: Asked, readings: Readings) -> Neighbours:
+        """One table, asked by one reading."""
         interest: Interest = getattr(readings, asked.by)
-        return self.neighbours[asked.table].scores(interest.rows, interest.strengths)
+        return Neighbours(self.neighbours[asked.table], interest.rows, interest.strengths)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -145,6 +146,11 @@ class Candidates:
     @cached_property
     def shares(self) -> Floats:
         """Scores as shares of each source's best, in [0, 1]."""
+        kernel = compiled()
+        if kernel is not None:
+            shares = np.empty_like(self.scores)
+            kernel.shares_of_best(address(self.scores, np.float32), *shares.shape, address(shares, np.float32))
+            return shares
         best = self.scores.max(axis=0, initial=0.0)
         return np.clip(self.scores / np.where(best > 0, best, 1.0), 0.0, 1.0).astype(np.float32)
 
@@ -170,9 +176,9 @@ def home_candidates(
         named: candidates whether a source proposes them or not.
     """
     readings = settings.readings(history, at=at)
-    scored = {name: tables.scores(asked, readings) for name, asked in NEIGHBOURS.items()}
-    scored["repurchase"] = SparseScores(readings.fading.rows, readings.fading.strengths)
-    found = _Asking(scored, readings.lasting, query, allowed, settings)
+    said: dict[str, Scores] = {name: tables.asked(asked, readings) for name, asked in NEIGHBOURS.items()}
+    said["repurchase"] = SparseScores(readings.fading.rows, readings.fading.strengths)
+    found = _Asking(said, readings.lasting, query, allowed, settings)
     return found.joined(tables, index=index, vectors=vectors, named=named, passed_over=history.item_rows)
 
 
@@ -187,9 +193,11 @@ def related_candidates(
 ) -> Candidates:
     """Candidates that go with some items: their neighbours in every table, and what is nearest to their mean vector."""
     wanted = Interest(item_rows, np.ones(len(item_rows), np.float32))
-    by_table = {name: table.scores(wanted.rows, wanted.strengths) for name, table in tables.neighbours.items()}
-    scored = {name: by_table[asked.table] for name, asked in NEIGHBOURS.items()} | {"repurchase": SparseScores.none()}
-    found = _Asking(scored, wanted, vectors[item_rows].mean(axis=0), allowed, settings)
+    said: dict[str, Scores] = {
+        name: Neighbours(tables.neighbours[asked.table], wanted.rows, wanted.strengths)
+        for name, asked in NEIGHBOURS.items()
+    }
+    found = _Asking(said, wanted, vectors[item_rows].mean(axis=0), allowed, settings)
     return found.joined(tables, index=index, vectors=vectors, passed_over=item_rows)
 
 
@@ -197,7 +205,8 @@ def related_candidates(
 class _Asking:
     """What is known of one request before its sources propose."""
 
-    scored: Mapping[str, SparseScores]
+    said: Mapping[str, Scores]
+    """By the sources whose best scores are their proposals."""
     interest: Interest
     query: Floats
     allowed: NDArray[np.bool_]
@@ -211,40 +220,23 @@ class _Asking:
         Args:
             passed_over: items near the query that a rule may forbid; the index is asked for so many more.
         """
-        popularity = tables.popularity
-        proposals = {
-            name: scores.top(getattr(self.settings, name), self.allowed) for name, scores in self.scored.items()
-        }
-        proposals["two_tower"] = self._nearest(index, passed_over)
-        proposals["popular"] = popularity.first(self.settings.popular, self.allowed)
-        proposals["trending"] = popularity.trending_order[: self.settings.trending]
-        rows, proposed = _side_by_side([proposals.get(name, NO_ROWS) for name in SOURCES], named, self.allowed)
-        dense = {
-            "two_tower": vectors[rows] @ self.query,
-            "spectral": tables.factors.scores(self.interest, rows),
-            "popular": popularity.recent[rows],
-            "trending": popularity.trending[rows],
-        }
-        columns = [dense[name] if name in dense else self.scored[name].at(rows) for name in SOURCES]
-        best = falling(dense["spectral"])[: self.settings.spectral]
-        proposed[best[dense["spectral"][best] > 0], SOURCES.index("spectral")] = True
-        return Candidates(rows, np.stack(columns, axis=1), proposed)
+        popularity, settings = tables.popularity, self.settings
+        sources = {name: Source(scores, at_most=getattr(settings, name)) for name, scores in self.said.items()}
+        sources["two_tower"] = Source(None, proposals=self._nearest(index, passed_over))
+        sources["popular"] = Source(popularity.recent, proposals=popularity.first(settings.popular, self.allowed))
+        sources["trending"] = Source(popularity.trending, proposals=popularity.trending_order[: settings.trending])
+        nothing = Source(None)
+        found = joined([sources.get(name, nothing) for name in SOURCES], named, allowed=self.allowed)
+        found.scores[:, TWO_TOWER] = vectors[found.rows] @ self.query
+        found.scores[:, SPECTRAL] = spectral = tables.factors.scores(self.interest, found.rows)
+        best = falling(spectral)[: settings.spectral]
+        found.proposed[best[spectral[best] > 0], SPECTRAL] = True
+        return Candidates(found.rows, found.scores, found.proposed)
 
     def _nearest(self, index: Index, passed_over: Rows) -> Rows:
         wanted = self.settings.two_tower
         if not wanted:
             return NO_ROWS
-        forbidden = int(np.count_nonzero(~self.allowed[passed_over]))
-        nearest = index.search(self.query[None, :], wanted + forbidden)[0][0]
+        forbidden = np.unique(passed_over[~self.allowed[passed_over]])
+        nearest = index.search(self.query[None, :], wanted + len(forbidden))[0][0]
         return nearest[self.allowed[nearest]][:wanted]
-
-
-def _side_by_side(proposals: Sequence[Rows], named: Rows, allowed: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
-    """The distinct allowed items of all proposals and of those named, and which source proposed which."""
-    lists = [*proposals, named]
-    rows, sources = np.concatenate(lists), np.repeat(np.arange(len(lists)), [len(each) for each in lists])
-    kept = allowed[rows]
-    distinct, places = np.unique(rows[kept], return_inverse=True)
-    proposed = np.zeros((len(distinct), len(lists)), np.bool_)
-    proposed[places, sources[kept]] = True
-    return distinct.astype(np.int32), proposed[:, : len(proposals)]

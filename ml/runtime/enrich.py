@@ -8,14 +8,19 @@ from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
 from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
-from ml.features.transforms import cyclical_time
+from ml.features.transforms import cyclical_instant
+from ml.runtime.blocks import Taken, side_by_side
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.habits import ITEM_HABITS, RHYTHM, habits
-from ml.runtime.interest import decayed_weights
+from ml.runtime.interest import WEIGHT_OF_CODE, decayed_weights
 from ml.runtime.items import ItemTable
+from ml.runtime.kernel import Kernel, address, compiled, require_memory, structs
 from ml.runtime.order import falling
 from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.towers import HeadPredictions
+
+SPANS = np.array([7.0, 30.0, 180.0])
+"""Days over which the own weights fall by e."""
 
 OWN = (
     "purchases",
@@ -34,6 +39,8 @@ OWN = (
     "due",
 )
 """What this user did with this very item; NaN instants where never."""
+
+_CODES = tuple(kind.code for kind in (EventType.PURCHASE, EventType.VIEW, EventType.CART_ADD, EventType.RETURN))
 
 AFFINITIES = ("category", "sub_category", "brand")
 
@@ -77,36 +84,32 @@ def features_of(
 ) -> Floats:
     """One row per candidate, one column per name in `FEATURES`. `[num_candidates, len(FEATURES)]`, NaN is "unknown"."""
     rows = candidates.rows
-    price = np.log(np.maximum(items.price[rows], 0.01))
     own, habit = own_features(history, rows, at=at), habits(history, rows, at=at)
     due_as_others = own[:, OWN.index("days_since_purchase")] / pulse.days_between_purchases[rows]
-    blocks = (
+    price, prices_seen = items.log_price[rows], items.log_price[history.item_rows[-50:]]
+    return side_by_side(
+        len(rows),
+        len(FEATURES),
         candidates.scores,
         candidates.shares,
-        _ranks(candidates.scores),
+        reciprocal_ranks(candidates.scores),
         candidates.proposed,
-        candidates.proposed.sum(axis=1)[:, None],
+        candidates.proposed.sum(axis=1, dtype=np.float32)[:, None],
         own,
         habit.of_items,
         due_as_others[:, None],
-        _affinities(history, rows, items, at=at),
-        items.features[rows],
-        pulse.values[rows],
+        affinities(history, rows, items, at=at),
+        Taken(items.features, rows),
+        Taken(pulse.values, rows),
         price[:, None],
         user_features,
         habit.rhythm,
         _history_summary(history, at=at),
-        (price - _mean_log_price(history, items))[:, None],
+        (price - _mean(prices_seen))[:, None],
         heads.value_normalized[:, None],
         heads.conversion[:, None],
-        cyclical_time(np.array([at]))[0],
+        cyclical_instant(at),
     )
-    features = np.empty((len(rows), len(FEATURES)), np.float32)
-    end = 0
-    for block in blocks:  # one row per candidate, or one for all of them
-        start, end = end, end + block.shape[-1]
-        features[:, start:end] = block
-    return features
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,25 @@ class _Grouped:
 
 
 def own_features(history: History, rows: Rows, *, at: int) -> Floats:
-    """What the user did with each of `rows` before. `[len(rows), len(OWN)]`"""
+    """What the user did with each of `rows` before, which ascend. `[len(rows), len(OWN)]`"""
+    kernel = compiled()
+    return own_by_numpy(history, rows, at=at) if kernel is None else own_by_kernel(history, rows, kernel, at=at)
+
+
+def own_by_kernel(history: History, rows: Rows, kernel: Kernel, *, at: int) -> Floats:
+    weights, own = _weights(history, at=at), np.empty((len(rows), len(OWN)), np.float32)
+    told = structs([(
+        len(history), address(history.item_rows, np.int32), address(history.event_codes, np.int8),
+        address(history.occurred_at, np.int64), address(history.quantity, np.float32), address(weights, np.float32),
+        at, *_CODES,
+    )])  # fmt: skip
+    require_memory(
+        kernel.own_features(told.buffer_info()[0], address(rows, np.int32), len(rows), address(own, np.float32))
+    )
+    return own
+
+
+def own_by_numpy(history: History, rows: Rows, *, at: int) -> Floats:
     never = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, *[np.nan] * 5], np.float32)
     if not len(history):
         return np.tile(never, (len(rows), 1))
@@ -130,6 +151,13 @@ def own_features(history: History, rows: Rows, *, at: int) -> Floats:
     table = np.vstack([_own_table(history, by_item, at=at), never])
     positions = np.minimum(np.searchsorted(unique, rows), len(unique) - 1)
     return table[np.where(unique[positions] == rows, positions, len(unique))]
+
+
+def _weights(history: History, *, at: int) -> Floats:
+    """Of each event, as they have faded in each of the spans `[len(SPANS), num_events]`."""
+    ages = np.maximum(at - history.occurred_at, 0)
+    faded = np.exp(-ages / (SPANS[:, None] * SECONDS_PER_DAY)).astype(np.float32)
+    return WEIGHT_OF_CODE[history.event_codes] * faded
 
 
 def _own_table(history: History, by_item: _Grouped, *, at: int) -> Floats:
@@ -146,7 +174,7 @@ def _own_table(history: History, by_item: _Grouped, *, at: int) -> Floats:
         interval = (first_bought - last_bought) / (purchase_days - 1)
     interval = np.where(purchase_days > 1, interval, np.nan)
     last_bought = np.where(np.isfinite(last_bought), last_bought, np.nan)
-    weights = [by_item.sums(decayed_weights(history, at=at, decay_days=span)) for span in (7.0, 30.0, 180.0)]
+    weights = [by_item.sums(each) for each in _weights(history, at=at)]
     return np.stack(
         [
             counted(EventType.PURCHASE),
@@ -185,17 +213,35 @@ def _distinct_days(history: History, by_item: _Grouped, bought: np.ndarray) -> F
     return np.bincount(keys // 100_000, minlength=len(by_item.rows)).astype(np.float32)
 
 
-def _affinities(history: History, rows: Rows, items: ItemTable, *, at: int) -> Floats:
+def affinities(history: History, rows: Rows, items: ItemTable, *, at: int) -> Floats:
     """Share of the user's decayed interest that lies in each candidate's category, sub-category and brand."""
     weights = np.maximum(decayed_weights(history, at=at, decay_days=30.0), 0)
-    kinds = zip(items.kinds[history.item_rows].T, items.kinds[rows].T, strict=True)
-    return np.stack([_share_of_group(seen, weights, asked) for seen, asked in kinds], axis=1)
+    kernel = compiled()
+    if kernel is None:
+        return shares_of_groups_by_numpy(history.item_rows, weights, items.kinds, rows)
+    return shares_of_groups_by_kernel(history.item_rows, weights, items.kinds, rows, kernel)
+
+
+def shares_of_groups_by_kernel(seen: Rows, weights: Floats, kinds: Rows, rows: Rows, kernel: Kernel) -> Floats:
+    shares = np.empty((len(rows), kinds.shape[1]), np.float32)
+    require_memory(
+        kernel.shares_of_groups(
+            address(seen, np.int32), address(weights, np.float32), len(seen), address(kinds, np.int32), kinds.shape[1],
+            address(rows, np.int32), len(rows), address(shares, np.float32),
+        )
+    )  # fmt: skip
+    return shares
+
+
+def shares_of_groups_by_numpy(seen: Rows, weights: Floats, kinds: Rows, rows: Rows) -> Floats:
+    pairs = zip(kinds[seen].T, kinds[rows].T, strict=True)
+    return np.stack([_share_of_group(groups, weights, asked) for groups, asked in pairs], axis=1)
 
 
 def _share_of_group(groups: Rows, weights: Floats, asked: Rows) -> Floats:
     sums = np.bincount(groups + 1, weights, int(asked.max(initial=0)) + 2)
     sums[0] = 0.0  # the place of items without a group
-    total = sums.sum()
+    total = weights[groups >= 0].cumsum(dtype=np.float64)[-1:].sum()  # added up one after the other, as the kernel does
     return (sums[asked + 1] / (total if total > 0 else 1.0)).astype(np.float32)
 
 
@@ -206,14 +252,25 @@ def _history_summary(history: History, *, at: int) -> Floats:
     return np.array([len(history), len(np.unique(history.item_rows)), age], np.float32)
 
 
-def _mean_log_price(history: History, items: ItemTable) -> float:
-    prices = items.price[history.item_rows[-50:]]
-    known = prices[np.isfinite(prices)]
-    return float(np.log(np.maximum(known, 0.01)).mean()) if len(known) else float("nan")
+def _mean(numbers: Floats) -> np.float32:
+    """Of those that are known; NaN when none is."""
+    known = numbers[np.isfinite(numbers)]
+    return known.sum() / np.float32(len(known)) if len(known) else np.float32(np.nan)
 
 
-def _ranks(scores: Floats) -> Floats:
+def reciprocal_ranks(scores: Floats) -> Floats:
     """1 / (rank of the candidate in each source), 0 where the source gives it nothing. `[n, s]`"""
+    kernel = compiled()
+    return ranks_by_numpy(scores) if kernel is None else ranks_by_kernel(scores, kernel)
+
+
+def ranks_by_kernel(scores: Floats, kernel: Kernel) -> Floats:
+    ranks = np.empty_like(scores)
+    require_memory(kernel.reciprocal_ranks(address(scores, np.float32), *scores.shape, address(ranks, np.float32)))
+    return ranks
+
+
+def ranks_by_numpy(scores: Floats) -> Floats:
     order = falling(np.ascontiguousarray(scores.T))
     reciprocal = np.empty(order.shape, np.float32)
     reciprocal[np.arange(len(order))[:, None], order] = 1.0 / np.arange(1, len(scores) + 1)

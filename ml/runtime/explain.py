@@ -17,6 +17,7 @@ from ml.runtime.trace import RequestTrace, workings_of
 LISTED = 10
 """Features named, those that weigh most; the rest is summed."""
 EXPLORATION = "exploration"
+DIVERSITY = "diversity"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,18 @@ class RankerVerdict:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """What diversity went by for one item."""
+
+    relevance: float
+    """How far its score lies on the way from the pool's lowest (0) to its highest (1)."""
+    likeness: float
+    """Cosine to the item above that it is most like; 0 of the first."""
+    to_item_id: str | None
+    """That item; None where nothing above is like it."""
+
+
+@dataclass(frozen=True)
 class Explanation:
     """One item of one request."""
 
@@ -66,12 +79,16 @@ class Explanation:
     sources: tuple[SourceScore, ...]
     ranker: RankerVerdict | None
     """None where a blend of the sources' shares made the order, or popularity did."""
+    taste: float
+    """What its relatedness was multiplied with because the visitor cared for it before, at least 1."""
     boost: float
     """What the rules multiplied its strength with, at least 1."""
     place_by_score: int | None
     """Where it would stand by score alone, from 1."""
+    diversity: Likeness | None
+    """None where likeness said nothing of it."""
     moved_by: tuple[str, ...]
-    """What put it elsewhere: limits of the top ten, or exploration."""
+    """What put it elsewhere: likeness to what stands above it, limits of the top ten, or exploration."""
     removed_by: tuple[str, ...]
     """Rules that forbade it; empty for an allowed item."""
 
@@ -130,18 +147,31 @@ def _explained(workings: Workings, item_id: str) -> Explanation:
         propensity=workings.exploration.propensities[place - 1] if place else None,
         sources=_sources(workings, candidate) if candidate is not None else _as_filler(bundle, row) if place else (),
         ranker=None if candidate is None else _verdict(workings, candidate),
+        taste=_taste(workings, candidate),
         boost=_boost(workings, row),
         place_by_score=_place(workings.ranked, row),
+        diversity=_likeness(workings, row),
         moved_by=_moved_by(workings, row),
         removed_by=workings.reasons(item_id),
     )
+
+
+def _taste(workings: Workings, candidate: int | None) -> float:
+    taste = workings.scored.taste
+    return 1.0 if taste is None or candidate is None else float(taste[candidate])
 
 
 def _boost(workings: Workings, row: int) -> float:
     if row < 0:
         return 1.0
     bundle = workings.bundle
-    factors = boosts(bundle.items, bundle.settings.rules, np.array([row], np.int32), at=workings.inputs.at)
+    factors = boosts(
+        bundle.items,
+        bundle.settings.rules,
+        np.array([row], np.int32),
+        at=workings.inputs.at,
+        exposure=bundle.exposure,
+    )
     return 1.0 if factors is None else float(factors[0])
 
 
@@ -190,10 +220,33 @@ def _moved_by(workings: Workings, row: int) -> tuple[str, ...]:
     chance = workings.exploration.place
     if chance is not None and row in (workings.shown[chance], workings.planned[chance]):
         return (EXPLORATION,)
-    by_score, planned = _place(workings.ranked, row), _place(workings.planned, row)
-    spread = Spread.of(workings.bundle.items, workings.bundle.settings.rules)
-    behind = planned is None and by_score is not None and by_score > workings.inputs.request.limit
-    if by_score is None or by_score == planned or behind or not spread.names:
+    by_score, by_likeness = _place(workings.ranked, row), _place(workings.varied.rows, row)
+    limit = workings.inputs.request.limit
+    if by_score is None or by_likeness is None:
         return ()
-    moved_back = planned is None or planned > by_score
+    moved = (DIVERSITY,) if by_score != by_likeness and min(by_score, by_likeness) <= limit else ()
+    return (*moved, *_limits_that_moved(workings, row, before=by_likeness))
+
+
+def _limits_that_moved(workings: Workings, row: int, *, before: int) -> tuple[str, ...]:
+    """The limits of the top ten that put an item elsewhere than on place `before`."""
+    planned = _place(workings.planned, row)
+    spread = Spread.of(workings.bundle.items, workings.bundle.settings.rules)
+    behind = planned is None and before > workings.inputs.request.limit
+    if planned == before or behind or not spread.names:
+        return ()
+    moved_back = planned is None or planned > before
     return spread.full_for(row, workings.planned[:TOP]) if moved_back else spread.names
+
+
+def _likeness(workings: Workings, row: int) -> Likeness | None:
+    varied = workings.varied
+    place = varied.place_of(row)
+    if place is None:
+        return None
+    likest = int(varied.likest[place])
+    return Likeness(
+        relevance=float(varied.relevance[place]),
+        likeness=float(varied.likeness[place]),
+        to_item_id=workings.bundle.items.vocabulary.id(likest) if likest >= 0 else None,
+    )

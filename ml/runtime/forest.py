@@ -65,10 +65,20 @@ class Forest:
         tree_words = np.cumsum([0, *(tree.num_words for tree in trees)], dtype=np.int32)
         splits = np.concatenate([tree.splits(first) for tree, first in zip(trees, tree_words.tolist(), strict=False)])
         splits = splits[np.lexsort((splits["threshold"], splits["missing"], splits["feature"]))]
-        columns, starts, sizes = np.unique(splits[["feature", "missing"]], return_index=True, return_counts=True)
+        # Not np.unique: it compares structs one by one, and nobody else runs any Python for the 25 ms that takes.
+        is_first = np.ones(len(splits), np.bool_)
+        is_first[1:] = (np.diff(splits["feature"]) != 0) | (np.diff(splits["missing"]) != 0)
+        starts = np.flatnonzero(is_first)
+        columns, ends = splits[starts], np.append(starts[1:], len(splits))
+        num_features = int(_field(header, "max_feature_idx")) + 1
+        # The kernel reads at these places without looking: a place that is not there must not reach it.
+        _require(
+            bool((columns["feature"] >= 0).all() and (columns["feature"] < num_features).all()),
+            "split on features it has",
+        )
         return cls(
-            num_features=int(_field(header, "max_feature_idx")) + 1,
-            columns=_structs(COLUMN, columns["feature"], FILLS[columns["missing"]], starts, starts + sizes),
+            num_features=num_features,
+            columns=_structs(COLUMN, columns["feature"], FILLS[columns["missing"]], starts, ends),
             splits=_structs(SPLIT, *(splits[name] for name in SPLIT.names or ())),
             tree_words=tree_words,
             leaf_values=np.concatenate([np.pad(tree.values, (0, -len(tree.values) % BITS)) for tree in trees]),
@@ -138,13 +148,25 @@ class _Tree:
         _require(_field(body, "num_cat") == "0", "split on numbers, not on categories")
         _require(_field(body, "is_linear") == "0", "end in constants, not in linear models")
         _require(not (decisions & MISSING_IS_ZERO).any(), "tell 0 from a missing value")
-        begins, ends, places = _leaf_ranges(numbers("left_child", int).tolist(), numbers("right_child", int).tolist())
+        left, right = numbers("left_child", int), numbers("right_child", int)
+        _require(_is_tree(left, right), "have each split and each leaf hang from one split, numbered after the root")
+        begins, ends, places = _leaf_ranges(left.tolist(), right.tolist())
+        features, thresholds, leaf_values = (
+            numbers("split_feature", np.int32),
+            numbers("threshold", np.float64),
+            numbers("leaf_value", np.float64),
+        )
+        _require(len(leaf_values) == len(places), "have as many values as leaves")
+        _require(
+            len(features) == len(thresholds) == len(decisions) == len(left),
+            "have as many thresholds, features and decisions as splits",
+        )
         values = np.empty(len(places))
-        values[places] = numbers("leaf_value", np.float64)
+        values[places] = leaf_values
         return cls(
-            features=numbers("split_feature", np.int32),
+            features=features,
             missing=np.where(decisions & MISSING_IS_NAN, np.where(decisions & DEFAULT_LEFT, 0, 2), 1).astype(np.int32),
-            thresholds=_for_float32(numbers("threshold", np.float64)),
+            thresholds=_for_float32(thresholds),
             begins=begins,
             ends=ends,
             values=values,
@@ -164,6 +186,16 @@ class _Tree:
         dtype = np.dtype([("feature", np.int32), ("missing", np.int32), *SPLIT.descr])
         numbers = np.full(here.sum(), number)
         return _structs(dtype, self.features[here], self.missing[here], self.thresholds[here], numbers, ~cleared[here])
+
+
+def _is_tree(left: Rows, right: Rows) -> bool:
+    """Whether each split but the root, and each leaf, is the child of one split, which has a lower number than a split that hangs from it."""
+    num_splits = len(left)
+    if len(right) != num_splits or num_splits == 0:
+        return len(right) == num_splits
+    children, parents = np.concatenate([left, right]), np.tile(np.arange(num_splits), 2)
+    each_once = sorted(children.tolist()) == [*range(-num_splits - 1, 0), *range(1, num_splits)]
+    return each_once and bool((children > parents)[children > 0].all())
 
 
 def _leaf_ranges(left: list[int], right: list[int]) -> tuple[Rows, Rows, Rows]:

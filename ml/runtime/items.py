@@ -91,6 +91,11 @@ class ItemTable:
         return np.where(np.isfinite(listed), listed, np.where(paid > 0, paid, np.nan)).astype(np.float32)
 
     @cached_property
+    def log_price(self) -> Floats:
+        """The natural logarithm of `price`, of a cent where it is less; NaN where it is not known."""
+        return np.log(np.maximum(self.price, np.float32(0.01)))
+
+    @cached_property
     def available(self) -> NDArray[np.bool_]:
         """May be shown: active and not out of stock (an unknown stock counts as in stock)."""
         active = self.table["is_active"].fill_null(True).to_numpy()
@@ -112,8 +117,9 @@ class ItemTable:
 
     @cached_property
     def _available_in(self) -> Callable[[int], NDArray[np.bool_]]:
-        codes = self._sold_in[1]
-        return lru_cache(REGIONS_KEPT)(lambda region: self.available & ((codes < 0) | (codes == region)))
+        # Without `self` in it, which would hold this table in a ring that only a full collection breaks.
+        available, codes = self.available, self._sold_in[1]
+        return lru_cache(REGIONS_KEPT)(lambda region: available & ((codes < 0) | (codes == region)))
 
     @cached_property
     def born(self) -> NDArray[np.float64]:

@@ -1,13 +1,16 @@
 """Item-to-item weights: the common shape of item-kNN, EASE and bought-together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.contract.errors import BundleError
 from ml.contract.types import Floats, Rows, Seconds
+from ml.runtime.kernel import address
 from ml.runtime.sparse_scores import SparseScores
 
 
@@ -28,6 +31,11 @@ class NeighbourTable:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    @cached_property
+    def addresses(self) -> tuple[int, int, int]:
+        """Of starts, rows and weights, for the kernel."""
+        return address(self.starts, np.int64), address(self.rows, np.int32), address(self.weights, np.float32)
 
     @property
     def num_linked(self) -> int:
@@ -53,7 +61,23 @@ class NeighbourTable:
         with np.load(path, allow_pickle=False) as arrays:
             if "starts" not in arrays:  # a bundle of version 0.1: rows padded with -1 `[num_items, neighbours]`
                 return cls._of_padded(arrays["rows"], arrays["weights"])
-            return cls(arrays["starts"], arrays["rows"], arrays["weights"])
+            table = cls(arrays["starts"], arrays["rows"], arrays["weights"])
+        table._require_whole(path)
+        return table
+
+    def _require_whole(self, path: Path) -> None:
+        ends = int(self.starts[0]), int(self.starts[-1])
+        inside = not len(self.rows) or 0 <= int(self.rows.min()) <= int(self.rows.max()) < len(self)
+        if (
+            ends != (0, len(self.rows))
+            or len(self.rows) != len(self.weights)
+            or (np.diff(self.starts) < 0).any()
+            or not inside
+        ):
+            raise BundleError(
+                f"{path.name} must hold lists of neighbours of its own {len(self)} items, one after the other. "
+                "Received: lists that point elsewhere. Re-materialise `candidate_sources`."
+            )
 
     @classmethod
     def _of_padded(cls, rows: Rows, weights: Floats) -> Self:

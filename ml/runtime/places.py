@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml.contract.types import Rows
 from ml.runtime.bundle import Bundle
 from ml.runtime.items import ItemTable
+from ml.runtime.kernel import Kernel, address, compiled, structs
 from ml.runtime.rules import Rules, boosts
 
 TOP = 10
@@ -39,7 +40,8 @@ def placed(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, reach: in
 
 def behind(first: Rows, rows: Rows) -> Rows:
     """All rows in a new order: the first ten, and behind them the others as they were."""
-    return np.concatenate([first, rows[~np.isin(rows, first)]])
+    ahead = first.tolist()
+    return np.array([*ahead, *(row for row in rows.tolist() if row not in ahead)], np.int32)
 
 
 def _filled(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, missing: int, at: int) -> Rows:
@@ -53,7 +55,7 @@ def _filled(bundle: Bundle, ranked: Rows, listed: NDArray[np.bool_], *, missing:
 def _popular(bundle: Bundle, allowed: NDArray[np.bool_], *, first: int, at: int) -> Rows:
     """The `first` allowed items by popularity times boosts."""
     rules, popularity = bundle.settings.rules, bundle.sources.popularity
-    most = (1.0 + rules.freshness_boost) * (1.0 + rules.new_seller_boost)
+    most = rules.most_boost
     plain = popularity.first(first, allowed)
     if most == 1.0 or not len(plain):
         return plain
@@ -61,7 +63,7 @@ def _popular(bundle: Bundle, allowed: NDArray[np.bool_], *, first: int, at: int)
     # Looking at the whole of a million items takes 3 ms.
     last = popularity.recent[plain[-1]]
     head = popularity.down_to(last / most, allowed) if last > 0 else plain
-    factors = boosts(bundle.items, rules, head, at=at)
+    factors = boosts(bundle.items, rules, head, at=at, exposure=bundle.exposure)
     assert factors is not None  # `most` says so
     return head[np.argsort(-popularity.recent[head] * factors, kind="stable")][:first]
 
@@ -86,6 +88,20 @@ class Spread:
 
     def first(self, rows: Rows) -> Rows:
         """The first ten: the best item that breaks no limit, and again; fewer when every other item would break one."""
+        kernel = compiled()
+        return self.first_by_numpy(rows) if kernel is None else self.first_by_kernel(rows, kernel)
+
+    def first_by_kernel(self, rows: Rows, kernel: Kernel) -> Rows:
+        first = np.empty(TOP, np.int32)
+        limits = structs(
+            (address(groups, np.int32), limit) for groups, limit in zip(self.groups, self.limits, strict=True)
+        )
+        count = kernel.first_within_limits(
+            address(rows, np.int32), len(rows), limits.buffer_info()[0], len(self.limits), TOP, address(first, np.int32)
+        )
+        return first[:count]
+
+    def first_by_numpy(self, rows: Rows) -> Rows:
         taken: list[int] = []
         counts = [Counter[int]() for _ in self.limits]
         for row, groups in self._with_groups(rows):

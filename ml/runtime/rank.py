@@ -13,7 +13,7 @@ from ml.contract.types import Floats
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.enrich import FEATURES
 from ml.runtime.forest import Forest
-from ml.runtime.kernel import score_forest
+from ml.runtime.kernel import compiled
 
 BLEND = {"bought_together": 0.5, "item_knn": 0.3, "ease": 0.3, "two_tower": 0.2, "popular": 0.02}
 """Weights of source shares on a product page: co-purchase first, then collaborative, then likeness of vectors."""
@@ -43,10 +43,9 @@ class Ranker:
 
     def scores(self, features: Floats) -> Floats:
         """`[n, len(FEATURES)] -> [n]`, higher is better. By LightGBM itself where the kernel was not built."""
-        kernel = score_forest()
-        return (self._by_lightgbm(features) if kernel is None else self._forest.scores(features, kernel)).astype(
-            np.float32
-        )
+        kernel = compiled()
+        scores = self._by_lightgbm(features) if kernel is None else self._forest.scores(features, kernel.score_forest)
+        return scores.astype(np.float32)
 
     def _by_lightgbm(self, features: Floats) -> NDArray[np.float64]:
         """On one thread: LightGBM's default pool costs 900 us a call."""
@@ -104,17 +103,21 @@ class Ranker:
             )
 
 
-def blended(candidates: Candidates) -> Floats:
-    """Weighted sum of the sources' shares `[num_candidates]`."""
+def blended(candidates: Candidates, taste: Floats | None = None) -> Floats:
+    """Weighted sum of the sources' shares, times what the visitor's taste multiplies each with `[num_candidates]`."""
     weights = np.array([BLEND.get(source, 0.0) for source in SOURCES], np.float32)
-    return candidates.shares @ weights
+    related = candidates.shares @ weights
+    return related if taste is None else related * taste
 
 
-def together_first(candidates: Candidates) -> Floats:
+def together_first(candidates: Candidates, taste: Floats | None = None) -> Floats:
     """What lay in one basket before what did not `[num_candidates]`: 1 + its share of the strongest, else the blend.
 
-    The blend of an item that lay in no basket with it stays below 1: its weights without `bought_together` sum to 0.82.
+    The blend of an item that lay in no basket with it stays below 1: its weights without `bought_together` sum to 0.82, and taste
+    lifts it no further than the one it lifts most.
     """
-    shares = candidates.shares
-    together = shares[:, SOURCES.index("bought_together")]
-    return np.where(together > 0, 1.0 + together, blended(candidates)).astype(np.float32)
+    together = candidates.shares[:, SOURCES.index("bought_together")]
+    rest = blended(candidates, taste)
+    if taste is not None:
+        together, rest = together * taste, rest / taste.max(initial=1.0)
+    return np.where(together > 0, 1.0 + together, rest).astype(np.float32)

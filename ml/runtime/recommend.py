@@ -1,6 +1,6 @@
 """The one request path: candidates from every source, enriched, ranked, ruled. Called by the service and by the judge."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +14,6 @@ from ml.runtime.allowed import UNKNOWN, Allowed, allowed_items
 from ml.runtime.answer import Inputs, RankedItem, RankedList
 from ml.runtime.bundle import Bundle
 from ml.runtime.candidates import (
-    NO_ROWS,
     SOURCES,
     Candidates,
     CandidateSettings,
@@ -22,15 +21,20 @@ from ml.runtime.candidates import (
     related_candidates,
 )
 from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
+from ml.runtime.diversity import Varied, varied
 from ml.runtime.enrich import features_of
 from ml.runtime.exploration import Exploration, explored
+from ml.runtime.hybrid import HybridSettings, hybrid
+from ml.runtime.interest import Interest, decayed_weights
 from ml.runtime.order import falling
 from ml.runtime.places import Spread, placed
 from ml.runtime.rank import blended, together_first
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest, Request
 from ml.runtime.rules import boosts
+from ml.runtime.sources import NO_ROWS
 from ml.runtime.stages import Over, untimed
 from ml.runtime.state import OnlineState
+from ml.runtime.taste import personal_factors
 from ml.runtime.users import KnownUser
 
 
@@ -75,6 +79,8 @@ class Scored:
     """`[num_candidates]` of the ranker, or of a blend of the sources' shares."""
     features: Floats | None = None
     """`[num_candidates, len(FEATURES)]` that the ranker saw; None where a blend made the scores."""
+    taste: Floats | None = None
+    """`[num_candidates]` what relatedness was multiplied with in a list about items; None where nobody is known."""
     personalised: bool = False
     degraded: tuple[str, ...] = ()
 
@@ -83,6 +89,13 @@ class Scored:
         """Of a stranger without a session, or when there is no time: what is popular fills the list."""
         no_scores = np.empty((0, len(SOURCES)), np.float32)
         return cls(Candidates(NO_ROWS, no_scores, no_scores > 0), np.empty(0, np.float32), degraded=degraded)
+
+    def without_ranker(self, settings: HybridSettings) -> "Scored":
+        """What the same request would have had without a ranker; as it is where none scored it."""
+        if self.features is None:
+            return self
+        scores = hybrid(self.candidates, settings)
+        return Scored(self.candidates, scores, personalised=self.personalised, degraded=(*self.degraded, RANKER))
 
     def boosted(self, factors: Floats | None) -> Floats:
         """Scores times factors of at least 1, so that no favour ever lowers one.
@@ -109,6 +122,8 @@ class Workings:
     """`[num_candidates]` with boosts."""
     ranked: Rows
     """Items that may be shown, by score; equal scores by row, since caches and snapshots rely on a stable order."""
+    varied: Varied
+    """The same items, the first of them by score and likeness."""
     planned: Rows
     """The list without chance."""
     shown: Rows
@@ -116,9 +131,8 @@ class Workings:
     exploration: Exploration
 
     def answer(self) -> RankedList:
-        places = enumerate(zip(self.shown.tolist(), self.exploration.propensities, strict=True), start=1)
         return RankedList(
-            items=tuple(self._item(row, position, propensity) for position, (row, propensity) in places),
+            items=tuple(self._items()),
             bundle_version=self.bundle.version,
             personalised=self.scored.personalised,
             made_from=self.inputs,
@@ -133,28 +147,34 @@ class Workings:
         position = int(np.searchsorted(rows, row)) if len(rows) else 0
         return position if position < len(rows) and rows[position] == row else None
 
-    def heard(self, candidate: int) -> dict[str, float]:
-        """The sources that proposed a candidate, each with its share of that source's best."""
-        proposed = self.scored.candidates.proposed[candidate].tolist()
-        shares = self.scored.candidates.shares[candidate].tolist()
-        return {
-            source: round(share, 4)
-            for source, share, is_heard in zip(SOURCES, shares, proposed, strict=True)
-            if is_heard
-        }
-
     def reasons(self, item_id: str) -> tuple[str, ...]:
         """The rules that keep an item out of the list; empty for an allowed one."""
         row = self.bundle.items.vocabulary.row(item_id)
         return self.allowed.reasons(row) if row >= 0 else (UNKNOWN,)
 
-    def _item(self, row: int, position: int, propensity: float) -> RankedItem:
-        item_id, candidate = self.bundle.items.vocabulary.id(row), self.candidate(row)
-        if candidate is None:  # a popular item completes the list; scored 0, because nothing else speaks for it
-            return RankedItem(item_id, row, 0.0, position, "popular", {"popular": 1.0}, propensity)
-        heard = self.heard(candidate)
-        loudest = max(heard, key=heard.__getitem__, default="request")
-        return RankedItem(item_id, row, float(self.scores[candidate]), position, loudest, heard, propensity)
+    def _items(self) -> Iterator[RankedItem]:
+        rows, candidates = self.shown, self.scored.candidates
+        places = np.minimum(np.searchsorted(candidates.rows, rows), max(len(candidates.rows) - 1, 0))
+        is_candidate = candidates.rows[places] == rows if len(candidates.rows) else np.zeros(len(rows), np.bool_)
+        found = places[is_candidate]
+        said = zip(
+            self.scores[found].tolist(),
+            candidates.shares[found].tolist(),
+            candidates.proposed[found].tolist(),
+            strict=True,
+        )
+        shown = zip(rows.tolist(), self.exploration.propensities, is_candidate.tolist(), strict=True)
+        for position, (row, propensity, scored) in enumerate(shown, start=1):
+            item_id = self.bundle.items.vocabulary.id(row)
+            if not scored:  # a popular item completes the list; scored 0, because nothing else speaks for it
+                yield RankedItem(item_id, row, 0.0, position, "popular", {"popular": 1.0}, propensity)
+                continue
+            score, shares, proposed = next(said)
+            heard = {
+                source: round(share, 4) for source, share, heard in zip(SOURCES, shares, proposed, strict=True) if heard
+            }
+            loudest = max(heard, key=heard.__getitem__, default="request")
+            yield RankedItem(item_id, row, score, position, loudest, heard, propensity)
 
     def _removed(self) -> dict[str, tuple[str, ...]]:
         request = self.inputs.request
@@ -170,32 +190,58 @@ def worked_out(bundle: Bundle, inputs: Inputs, *, over: Over = untimed, shedding
     Raises:
         ContractError: the state is of another bundle.
     """
-    request, settings = inputs.request, bundle.settings
     if inputs.state.bundle_version != bundle.version:
         raise ContractError(
             f"The state must be of bundle {bundle.version}. Received: one of {inputs.state.bundle_version}. "
             "Build it with `state_of` of the bundle that answers."
         )
-    allowed = allowed_items(bundle.items, settings.rules, request, inputs.state, now=inputs.now)
+    allowed = allowed_items(bundle.items, bundle.settings.rules, inputs.request, inputs.state, now=inputs.now)
     over("filters")
     scored = _scored(bundle, inputs, allowed.mask, over, shedding)
     over("ranking")
-    factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at)
+    workings = arranged(bundle, inputs, allowed, scored)
+    over("placement")
+    return workings
+
+
+def arranged(bundle: Bundle, inputs: Inputs, allowed: Allowed, scored: Scored) -> Workings:
+    """A list of scored candidates: boosts, likeness, limits, chance, as the bundle's settings say."""
+    request, settings = inputs.request, bundle.settings
+    factors = boosts(bundle.items, settings.rules, scored.candidates.rows, at=inputs.at, exposure=bundle.exposure)
     scores = scored.boosted(factors)
     listed = allowed.listed
-    ranked = scored.candidates.rows[falling(scores)]
-    ranked = ranked[listed[ranked]]
+    order = falling(scores)
+    order = order[listed[scored.candidates.rows[order]]]
+    ranked = scored.candidates.rows[order]
+    by_likeness = _varied(bundle, request, ranked, scores[order])
     chance = settings.exploration if inputs.seed is not None and settings.exploration.share else None
     reach = request.limit + (chance.pool if chance else 0)
-    rows = placed(bundle, ranked, listed, reach=reach, at=inputs.at)
+    rows = placed(bundle, by_likeness.rows, listed, reach=reach, at=inputs.at)
     planned, pool = rows[: request.limit], rows[request.limit :]
     exploration = Exploration((1.0,) * len(planned))
     if chance and inputs.seed is not None:
         fits = Spread.of(bundle.items, settings.rules).may_replace(planned, pool)
         exploration = explored(fits, settings=chance, seed=inputs.seed)
-    shown = exploration.applied(planned, pool)
-    over("placement")
-    return Workings(bundle, inputs, allowed, scored, factors, scores, ranked, planned, shown, exploration)
+    return Workings(
+        bundle=bundle,
+        inputs=inputs,
+        allowed=allowed,
+        scored=scored,
+        boosts=factors,
+        scores=scores,
+        ranked=ranked,
+        varied=by_likeness,
+        planned=planned,
+        shown=exploration.applied(planned, pool),
+        exploration=exploration,
+    )
+
+
+def _varied(bundle: Bundle, request: Request, ranked: Rows, scores: Floats) -> Varied:
+    """The caller's own list stays in the order of its scores: that order is what was asked for."""
+    if isinstance(request, RankRequest):
+        return Varied.as_ranked(ranked)
+    return varied(ranked, scores, bundle.vectors, settings=bundle.settings.diversity)
 
 
 def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Over, shedding: Shedding) -> Scored:
@@ -206,13 +252,13 @@ def _scored(bundle: Bundle, inputs: Inputs, allowed: NDArray[np.bool_], over: Ov
             return _personal(bundle, inputs, allowed, bundle.items.rows_of(item_ids), over, shedding)
         case ProductRequest(item_id=item_id):
             about = np.array([bundle.items.row(item_id)], np.int32)
-            return _related(bundle, about, allowed, over, shedding, score=blended)
+            return _related(bundle, inputs, about, allowed, over, shedding, score=blended)
         case BoughtTogetherRequest(item_id=item_id):
             about = np.array([bundle.items.row(item_id)], np.int32)
-            return _related(bundle, about, allowed, over, shedding, score=together_first)
+            return _related(bundle, inputs, about, allowed, over, shedding, score=together_first)
         case CartRequest(item_ids=item_ids):
             about = bundle.items.rows_of(item_ids)
-            return _related(bundle, about, allowed, over, shedding, score=blended)
+            return _related(bundle, inputs, about, allowed, over, shedding, score=blended)
 
 
 def _personal(
@@ -236,7 +282,8 @@ def _personal(
     )
     degraded: tuple[str, ...] = (omitted,) if omitted else ()
     if bundle.ranker is None or shedding.of_ranker(omitted):
-        return Scored(found.candidates, blended(found.candidates), personalised=True, degraded=(*degraded, RANKER))
+        scores = hybrid(found.candidates, bundle.settings.hybrid)
+        return Scored(found.candidates, scores, personalised=True, degraded=(*degraded, RANKER))
     features = found.features(bundle, user, history, at=inputs.at)
     over("features")
     return Scored(found.candidates, bundle.ranker.scores(features), features, personalised=True, degraded=degraded)
@@ -244,14 +291,15 @@ def _personal(
 
 def _related(
     bundle: Bundle,
+    inputs: Inputs,
     item_rows: Rows,
     allowed: NDArray[np.bool_],
     over: Over,
     shedding: Shedding,
     *,
-    score: Callable[[Candidates], Floats],
+    score: Callable[[Candidates, Floats | None], Floats],
 ) -> Scored:
-    """What goes with some items; there is no ranker to leave out."""
+    """What goes with some items, and of that rather what is the visitor's own; there is no ranker to leave out."""
     if not len(item_rows):
         return Scored.nothing()
     omitted = shedding.of_candidates()
@@ -266,7 +314,22 @@ def _related(
         settings=_numbers(bundle, fewer=omitted is not None),
     )
     over("candidates")
-    return Scored(candidates, score(candidates), degraded=(omitted,) if omitted else ())
+    taste = _taste(bundle, inputs, candidates.rows)
+    return Scored(
+        candidates,
+        score(candidates, taste),
+        taste=taste,
+        personalised=taste is not None,
+        degraded=(omitted,) if omitted else (),
+    )
+
+
+def _taste(bundle: Bundle, inputs: Inputs, rows: Rows) -> Floats | None:
+    history, settings = inputs.history(bundle.items), bundle.settings
+    if not len(history) or not settings.taste.own:
+        return None
+    weights = decayed_weights(history, at=inputs.at, decay_days=settings.candidates.interest_decay_days)
+    return personal_factors(rows, Interest.summed(history.item_rows, weights), settings.taste)
 
 
 def _numbers(bundle: Bundle, *, fewer: bool) -> CandidateSettings:

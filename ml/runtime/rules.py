@@ -1,10 +1,14 @@
 """What a shop may set of what is forbidden, limited and favoured."""
 
+from math import prod
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contract.types import Floats, Rows
 from ml.features.history import SECONDS_PER_DAY
+from ml.runtime.exposure import Exposure
 from ml.runtime.items import ItemTable
 
 
@@ -39,20 +43,42 @@ class Rules(BaseModel):
         0.0, ge=0, le=1, description="The same for the seller's age: the days since their first item was known."
     )
     new_seller_days: float = Field(30.0, gt=0, description="The boost of a new seller falls by e every so many days.")
+    exposure_boost: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="w of score x (1 + w x (1 - exposure)), where an item finds less interest than the mean item: exposure is its "
+        "interest over the mean one.",
+    )
+    seller_exposure_boost: float = Field(
+        0.0, ge=0, le=1, description="The same for the exposure of the seller's mean item."
+    )
+
+    @property
+    def most_boost(self) -> float:
+        """What no boost exceeds."""
+        weights = (self.freshness_boost, self.new_seller_boost, self.exposure_boost, self.seller_exposure_boost)
+        return prod(1.0 + weight for weight in weights)
 
 
-def boosts(items: ItemTable, rules: Rules, rows: Rows, *, at: int) -> Floats | None:
+def boosts(items: ItemTable, rules: Rules, rows: Rows, *, at: int, exposure: Exposure) -> Floats | None:
     """What each item's score is multiplied with `[len(rows)]`, at least 1; None when nothing is boosted.
 
-    (1 + w exp(-age / d)) of the item's age times the same of its seller's; an unknown age gives 1.
+    The product of (1 + w exp(-age / d)) for the age of the item and of its seller, and of (1 + w (1 - exposure)) for the item and
+    its seller, as far as they find less than an even share of interest. What is not known gives 1.
     """
-    factors = [
-        1.0
-        + weight * np.fmax(np.exp(-np.maximum(at - born[rows], 0.0) / (days * SECONDS_PER_DAY)), 0.0)  # of NaN and 0: 0
-        for weight, days, born in (
-            (rules.freshness_boost, rules.freshness_days, items.born),
-            (rules.new_seller_boost, rules.new_seller_days, items.seller_born),
-        )
-        if weight
-    ]
+    young = (
+        (rules.freshness_boost, rules.freshness_days, items.born),
+        (rules.new_seller_boost, rules.new_seller_days, items.seller_born),
+    )
+    factors = [1.0 + weight * _youth(at - born[rows], days) for weight, days, born in young if weight]
+    if rules.exposure_boost:
+        factors.append(1.0 + rules.exposure_boost * np.maximum(1.0 - exposure.of_items[rows], 0.0))
+    if rules.seller_exposure_boost:
+        factors.append(1.0 + rules.seller_exposure_boost * np.maximum(1.0 - exposure.of_sellers[rows], 0.0))
     return np.prod(factors, axis=0).astype(np.float32) if factors else None
+
+
+def _youth(age_seconds: NDArray[np.float64], days: float) -> NDArray[np.float64]:
+    """1 at birth, falls by e every so many days; 0 where no age is known."""
+    return np.fmax(np.exp(-np.maximum(age_seconds, 0.0) / (days * SECONDS_PER_DAY)), 0.0)  # of NaN and 0: 0

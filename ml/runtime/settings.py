@@ -6,8 +6,11 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.runtime.candidates import CandidateSettings
+from ml.runtime.diversity import DiversitySettings
 from ml.runtime.exploration import ExplorationSettings
+from ml.runtime.hybrid import HybridSettings
 from ml.runtime.rules import Rules
+from ml.runtime.taste import TasteSettings
 
 
 class RequestSettings(BaseModel):
@@ -16,7 +19,10 @@ class RequestSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     candidates: CandidateSettings = Field(default_factory=CandidateSettings)
+    hybrid: HybridSettings = Field(default_factory=HybridSettings)
     rules: Rules = Field(default_factory=Rules)
+    taste: TasteSettings = Field(default_factory=TasteSettings)
+    diversity: DiversitySettings = Field(default_factory=DiversitySettings)
     exploration: ExplorationSettings = Field(default_factory=ExplorationSettings)
 
     def save(self, path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.contract.types import Floats, Rows
+from ml.runtime.kernel import Kernel, address, compiled, require_memory
 from ml.runtime.order import falling
 
 
@@ -21,6 +22,9 @@ class SparseScores:
     @classmethod
     def summed(cls, rows: Rows, scores: Floats) -> Self:
         """Add up the scores of rows that occur several times."""
+        kernel = compiled()
+        if kernel is not None:
+            return cls._by_kernel(rows, scores, kernel)
         if not len(rows):
             return cls.none()
         ascending = np.sort(rows)
@@ -30,6 +34,18 @@ class SparseScores:
         found = cls(unique.astype(np.int32), sums[unique].astype(np.float32))
         sums[unique] = 0.0
         return found
+
+    @classmethod
+    def _by_kernel(cls, rows: Rows, scores: Floats, kernel: Kernel) -> Self:
+        rows, scores = np.ascontiguousarray(rows, np.int32), np.ascontiguousarray(scores, np.float32)
+        found = cls(np.empty_like(rows), np.empty_like(scores))
+        count = require_memory(
+            kernel.sum_by_row(
+                address(rows, np.int32), address(scores, np.float32), len(rows),
+                address(found.rows, np.int32), address(found.scores, np.float32),
+            )
+        )  # fmt: skip
+        return cls(found.rows[:count], found.scores[:count])
 
     @classmethod
     def none(cls) -> Self:

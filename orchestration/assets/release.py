@@ -108,6 +108,7 @@ def offline_report(
         metadata={
             "page": reports.shown(page),
             "report": dg.MetadataValue.md(markdown_page(report.summary)),
+            "diversity_curve": dg.MetadataValue.json(report.summary.diversity_curve()),
             **report.summary.headline(),
         },
     )
@@ -130,6 +131,7 @@ def offline_report(
 def released_bundle(
     context: dg.AssetExecutionContext,
     training_examples: TrainingData,
+    retriever: StoredRetriever,
     candidate_bundle: BundleFolder,
     offline_report: EvaluationReport,
     recipe: RecipeResource,
@@ -151,6 +153,7 @@ def released_bundle(
         candidate_bundle.path,
         Candidate(
             metrics=offline_report.summary.flat_metrics(),
+            curves=retriever.curves,
             params={"recipe": chosen.name, "recipe_json": chosen.model_dump_json()[:6_000]},
             tags=tags,
             reports=(reports.page("offline_report", context.run_id),),

@@ -30,6 +30,7 @@ def result_of(report: ParityReport) -> dg.AssetCheckResult:
             "lists_made_again": report.num_replayed,
             "items_compared": report.num_items,
             "different_lists": report.num_different,
+            "equals_in_another_order": report.num_changed_places,
             "worst_difference": report.max_difference,
             "threshold": TOLERANCE,
             "release_no_longer_kept": report.num_without_bundle,

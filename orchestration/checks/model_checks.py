@@ -7,9 +7,11 @@ from ml.bundle.write import BundleFolder
 from ml.candidates.item_vectors import ItemVectors
 from ml.contract.errors import BundleError
 from ml.dataset.training_data import TrainingData
-from ml.evaluation.report import EvaluationReport
+from ml.evaluation.offline import lists_that_look_ahead
+from ml.evaluation.report import BLEND, OURS, EvaluationReport
 from ml.index.planner import BuiltIndex
 from ml.runtime.bundle import open_bundle
+from orchestration.assets.release import exam_of
 from orchestration.resources.recipe import RecipeResource
 
 MAX_PARITY_DIFFERENCE = 1e-5
@@ -80,6 +82,25 @@ def exported_graphs_agree(candidate_bundle: BundleFolder) -> dg.AssetCheckResult
     )
 
 
+@dg.asset_check(
+    asset=["ml", "offline_report"],
+    additional_ins={
+        "training_examples": dg.AssetIn(["ml", "training_examples"]),
+        "candidate_bundle": dg.AssetIn(["ml", "candidate_bundle"]),
+    },
+    blocking=True,
+)
+def judged_lists_do_not_look_ahead(
+    training_examples: TrainingData, candidate_bundle: BundleFolder, recipe: RecipeResource
+) -> dg.AssetCheckResult:
+    """Lists stay as they are when the week they are judged by is taken out of the log their tables are made of."""
+    looked = lists_that_look_ahead(open_bundle(candidate_bundle.path), exam_of(training_examples, recipe))
+    return dg.AssetCheckResult(
+        passed=not looked.any(),
+        metadata={"lists_that_change": int(looked.sum()), "threshold": 0, "lists": len(looked)},
+    )
+
+
 @dg.asset_check(asset=["ml", "offline_report"])
 def lists_are_better_than_every_baseline(offline_report: EvaluationReport) -> dg.AssetCheckResult:
     """NDCG@10 of the replayed lists is surely above that of the best simple baseline."""
@@ -95,4 +116,24 @@ def lists_are_better_than_every_baseline(offline_report: EvaluationReport) -> dg
         passed=gain.low is not None and gain.low > 0,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={**summary.headline(), "best_baseline": best, "gain_low": gain.low or 0.0, "threshold": 0.0},
+    )
+
+
+@dg.asset_check(asset=["ml", "offline_report"])
+def the_ranker_is_better_than_the_unlearned_blend(offline_report: EvaluationReport) -> dg.AssetCheckResult:
+    """NDCG@10 of the ranked lists is surely above that of the same candidates in the order of the blend, which answers without it."""
+    summary = offline_report.summary
+    metric = summary.settings.primary_metric
+    compared = summary.comparison(metric, baseline=BLEND)
+    ranked, blended = (summary.value(metric, system=system).mean for system in (OURS, BLEND))
+    return dg.AssetCheckResult(
+        passed=compared.verdict == "better",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "ranker": ranked or 0.0,
+            "blend": blended or 0.0,
+            "gain_low": compared.difference.low or 0.0,
+            "threshold": 0.0,
+            "num_users": compared.difference.num_users,
+        },
     )

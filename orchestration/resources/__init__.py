@@ -14,6 +14,7 @@ from orchestration.resources.google import require_google
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
+from orchestration.resources.studies import StudyFolder
 from orchestration.resources.warehouse import Warehouse
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
@@ -40,6 +41,7 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
         "io_manager": artifacts_of(settings),
         "releases": _releases(settings),
         "reports": ReportFolder(path=str(settings.reports_path), remote=settings.in_bucket("reports")),
+        "studies": StudyFolder(path=str(settings.home / "studies")),
         "recipe": RecipeResource(
             path=str(settings.recipe.absolute()) if settings.recipe else None,
             checkpoint_folder=str(settings.home / "checkpoints"),

@@ -7,6 +7,7 @@ const COUNTED = 6;
 const BY_RULE = {
   max_per_category_in_top_10: "too many of its category stood above",
   max_per_seller_in_top_10: "too many of its seller stood above",
+  diversity: "likeness to what stands above changed its place",
   exploration: "exploration put it there by chance",
 };
 
@@ -57,9 +58,11 @@ function ranking(item) {
 
 function rules(item) {
   const said = [];
+  if (item.taste !== 1) said.push(`×${number(item.taste, 2)}, because the visitor cared for it before`);
   if (item.boost !== 1) said.push(`boosted ×${number(item.boost, 2)}`);
   if (item.place_by_score !== null && item.position !== null && item.place_by_score !== item.position) said.push(`by score alone it would stand at ${item.place_by_score}`);
   for (const rule of item.moved_by) said.push(BY_RULE[rule] ?? rule);
+  if (item.diversity?.to_product_id) said.push(`${number(item.diversity.likeness, 2)} like ${item.diversity.to_product_id} above it`);
   for (const rule of item.removed_by) said.push(`kept out: ${rule}`);
   if (item.propensity !== null && item.propensity < 1) said.push(`held this place with probability ${number(item.propensity, 3)}`);
   if (!said.length) said.push("Nothing moved, boosted or removed it.");

@@ -92,7 +92,7 @@ class FeedbackLog:
         """
         waiting = self._writer.waiting(request_id)
         if waiting is not None:
-            return dict(waiting.trace())
+            return dict(json.loads(waiting.trace()))
         with self.reading() as connection:
             found = connection.execute(select(requests.c.trace).where(requests.c.request_id == request_id)).scalar()
         trace: dict[str, Any] | None = None if found is None else json.loads(found)

@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar
 import psycopg
 from sqlalchemy import Connection
 
-STATEMENT_SECONDS = 1.0
-"""The server's own limit, so that it says no before the caller gives up."""
-SILENT_SECONDS = 1.5
-"""Whoever waited for a broken line when the server came back is free within two seconds."""
+STATEMENT_SECONDS = 0.7
+"""The server's own limit, so that it says no before the caller gives up. A commit of a busy second takes tens of milliseconds."""
+SILENT_SECONDS = 1.0
+"""What was under way on a broken line when the server came back is given up then, and the next one has a second to be done within two."""
 
 Result = TypeVar("Result")
 

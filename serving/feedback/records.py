@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from ml.contract.events import EventType
 
@@ -63,7 +62,7 @@ class ShownList:
     items: tuple[ShownItem, ...]
     user_id: str | None = None
     session_id: str | None = None
-    trace: Callable[[], Mapping[str, Any]] = dict
-    """Makes what `explain` tells, anything JSON can hold. Called when the list is written: no request waits for it."""
+    trace: Callable[[], str] = lambda: "{}"
+    """Makes what `explain` tells, as JSON. Called when the list is written: no request waits for it."""
     stages_ms: Mapping[str, float] = field(default_factory=dict)
     """Latency by stage."""

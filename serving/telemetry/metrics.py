@@ -2,7 +2,9 @@
 
 from collections import Counter as Occurrences
 from collections.abc import Mapping
+from functools import lru_cache
 from threading import Lock
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
@@ -14,6 +16,9 @@ REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 STAGE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 VERSIONS_KEPT = 2
 """The bundle that answers and the one before it; series of older ones are dropped, or a year of daily releases would pile up."""
+
+
+CHILDREN_KEPT = 512
 
 
 class Metrics:
@@ -74,27 +79,33 @@ class Metrics:
             buckets=REQUEST_SECONDS,
             registry=registry,
         )
+        # To find a metric's child by its labels takes longer than to count; these are few, and those of a bundle that is gone are let go.
+        self._requests, self._request_seconds = _kept(self.requests), _kept(self.request_seconds)
+        self._stage_seconds, self._lists, self._list_items = (
+            _kept(metric) for metric in (self.stage_seconds, self.lists, self.list_items)
+        )
+        self._degraded, self._rule_hits = _kept(self.degraded), _kept(self.rule_hits)
         self._versions: list[str] = []
         self._lock = Lock()
 
     def answered(self, *, route: str, method: str, status: int, seconds: float) -> None:
         """One request of any kind."""
-        self.requests.labels(route, method, status).inc()
-        self.request_seconds.labels(route).observe(seconds)
+        self._requests(route, method, status).inc()
+        self._request_seconds(route).observe(seconds)
 
     def listed(self, answer: RankedList, watch: Stopwatch) -> None:
         """One list."""
         surface, version = answer.made_from.request.surface, answer.bundle_version
         self._keep(version)
-        self.lists.labels(surface, version, str(answer.personalised).lower()).inc()
+        self._lists(surface, version, str(answer.personalised).lower()).inc()
         for stage, begin, end in watch.spans:
-            self.stage_seconds.labels(surface, stage).observe((end - begin) / 1e9)
+            self._stage_seconds(surface, stage).observe((end - begin) / 1e9)
         for source, number in Occurrences(item.source for item in answer.items).items():
-            self.list_items.labels(surface, source, version).inc(number)
+            self._list_items(surface, source, version).inc(number)
         for part in answer.degraded:
-            self.degraded.labels(surface, part).inc()
+            self._degraded(surface, part).inc()
         for rule, number in answer.kept_out.items():
-            self.rule_hits.labels(surface, rule).inc(number)
+            self._rule_hits(surface, rule).inc(number)
 
     def received(self, verdicts: Mapping[str, int]) -> None:
         """Interactions, by what became of them."""
@@ -109,4 +120,11 @@ class Metrics:
             for gone in older[: 1 - VERSIONS_KEPT]:
                 self.lists.remove_by_labels({"bundle_version": gone})
                 self.list_items.remove_by_labels({"bundle_version": gone})
+            self._lists.cache_clear()
+            self._list_items.cache_clear()
             self._versions = [*older[1 - VERSIONS_KEPT :], version]
+
+
+def _kept(metric: Any) -> Any:
+    """`metric.labels`, which remembers what it found."""
+    return lru_cache(CHILDREN_KEPT)(metric.labels)

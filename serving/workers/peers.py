@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 _SECONDS_TO_ANSWER = 1.0
+_END = b"# EOF\n"
+"""Ends what a worker tells: what has none is half of it, from one that ended meanwhile. To Prometheus' text format it is a comment."""
 
 
 class Peers:
@@ -31,7 +33,7 @@ class Peers:
 
         async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with closing(writer):
-                writer.write(generate_latest(registry))
+                writer.write(generate_latest(registry) + _END)
                 await writer.drain()
 
         self._server = await asyncio.start_unix_server(tell, self._path)
@@ -49,12 +51,13 @@ class Peers:
 
 
 async def _asked(path: Path) -> str | None:
-    """What a worker tells; None when it does not in time."""
+    """All that a worker tells; None when it does not in time."""
     try:
         async with asyncio.timeout(_SECONDS_TO_ANSWER):
             reader, writer = await asyncio.open_unix_connection(path)
             with closing(writer):
-                return (await reader.read()).decode()
+                told = await reader.read()
+                return told.removesuffix(_END).decode() if told.endswith(_END) else None
     except (OSError, TimeoutError):
         return None
 

@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 
 from serving.settings import ServiceSettings
@@ -27,6 +27,8 @@ SECONDS_TO_END = 45.0
 READY, EMPTY = b"1", b"0"
 """What a worker says once it accepts: with the release that should be live, or with an older one or none."""
 _LOOK_SECONDS = 0.2
+_END_SECONDS = 0.02
+"""Between two looks whether a worker has ended."""
 _PAUSE_SECONDS = 1.0
 """Between two starts of a worker that dies at once."""
 
@@ -74,8 +76,7 @@ class Supervisor:
 
     def run(self) -> int:
         with self._signals():
-            self._workers = [self._started() for _ in range(self._num_workers)]
-            if None not in [self._said(worker) for worker in self._workers]:
+            if self._all_started():
                 while not self._stopping.wait(_LOOK_SECONDS):
                     self._mend()
                     if self._renewing.is_set():
@@ -83,6 +84,16 @@ class Supervisor:
                         self._renew()
             asked = self._stopping.is_set()
             return 0 if self._end(self._workers) and asked else 1
+
+    def _all_started(self) -> bool:
+        """Whether as many as there should be accept."""
+        try:
+            for _ in range(self._num_workers):
+                self._workers.append(self._started())
+        except OSError as error:
+            logger.error("A worker could not be started: %s", error)
+            return False
+        return None not in [self._said(worker) for worker in self._workers]
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -101,45 +112,75 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _started(self, *, gently: bool = False) -> _Worker:
-        """A new worker; `gently` while as many as there should be answer."""
+        """A new worker; `gently` while as many as there should be answer.
+
+        Raises:
+            OSError: this machine has no process, memory or file left for one.
+        """
         ready, ready_here = os.pipe()
         number = next(self._numbers)
-        command = [
-            sys.executable, "-m", "serving.workers", "--number", str(number), "--peers", str(self._folder),
-            "--supervisor", str(os.getpid()),
-            "--listen-fd", str(self._listener.fileno()), "--ready-fd", str(ready_here),
-            *(["--gently"] if gently else []),
-        ]  # fmt: skip
+        command = self._command(number, ready_here, gently=gently)
         # A process group of its own: Ctrl-C reaches it through the supervisor alone, once. No session of its own: Linux may share cores out
         # by session first, and then a worker that begins at a lower priority would take as much from the others as any.
-        process = subprocess.Popen(command, pass_fds=(self._listener.fileno(), ready_here), process_group=0)
-        os.close(ready_here)
+        try:
+            process = subprocess.Popen(command, pass_fds=(self._listener.fileno(), ready_here), process_group=0)
+        except OSError:
+            os.close(ready)
+            raise
+        finally:
+            os.close(ready_here)
         return _Worker(number, process, ready)
 
-    def _said(self, worker: _Worker) -> bytes | None:
+    def _command(self, number: int, ready: int, *, gently: bool) -> list[str]:
+        return [
+            sys.executable, "-m", "serving.workers", "--number", str(number), "--peers", str(self._folder),
+            "--supervisor", str(os.getpid()),
+            "--listen-fd", str(self._listener.fileno()), "--ready-fd", str(ready),
+            *(["--gently"] if gently else []),
+        ]  # fmt: skip
+
+    def _said(self, worker: _Worker, *, meanwhile: Callable[[], None] = lambda: None) -> bytes | None:
         """`READY` or `EMPTY` once a worker accepts; None when it died, takes too long, or is no longer wanted."""
         until = monotonic() + SECONDS_TO_BE_READY
         while monotonic() < until and not self._stopping.is_set():
             if select.select([worker.ready], [], [], _LOOK_SECONDS)[0]:
                 return os.read(worker.ready, 1) or None
+            meanwhile()
         return None
 
     def _mend(self) -> None:
-        """Start a worker for each that died."""
+        """Start a worker for each that died; for one that cannot be started now, after a pause."""
         for place, worker in enumerate(self._workers):
-            if worker.process.poll() is not None and monotonic() >= worker.started_at + _PAUSE_SECONDS:
-                logger.error(
-                    "Worker %d ended with code %d; another is started.", worker.number, worker.process.returncode
-                )
-                self._forget(worker)
-                self._workers[place] = self._started()
+            if self._stopping.is_set():
+                return
+            if worker.process.poll() is None or monotonic() < worker.started_at + _PAUSE_SECONDS:
+                continue
+            try:
+                started = self._started()
+            except OSError as error:
+                logger.error("Worker %d ended and no other could be started yet: %s", worker.number, error)
+                worker.started_at = monotonic()
+                continue
+            logger.error("Worker %d ended with code %d; another is started.", worker.number, worker.process.returncode)
+            self._forget(worker)
+            self._workers[place] = started
 
     def _renew(self) -> None:
         """Another worker for each, which accepts before the old one is told to stop: capacity never falls."""
-        for place, old in enumerate(self._workers):
-            new = self._started(gently=True)
+        for place in range(self._num_workers):
+            try:
+                new = self._started(gently=True)
+            except OSError as error:
+                logger.error(
+                    "No worker could be started; worker %d and those after it stay: %s",
+                    self._workers[place].number,
+                    error,
+                )
+                return
             # An old worker may answer from a release that a new one cannot open any more.
-            if self._said(new) != READY:
+            said = self._said(new, meanwhile=self._mend)
+            old = self._workers[place]  # as it is by now: it may have died meanwhile
+            if said != READY:
                 if not self._stopping.is_set():
                     logger.error(
                         "Worker %d did not become ready; worker %d and those after it stay.", new.number, old.number
@@ -147,18 +188,19 @@ class Supervisor:
                 self._end([new])
                 return
             self._workers[place] = new
-            self._end([old])
+            self._end([old], meanwhile=self._mend)
             logger.info("Worker %d took the place of worker %d.", new.number, old.number)
 
-    def _end(self, workers: Sequence[_Worker]) -> bool:
+    def _end(self, workers: Sequence[_Worker], *, meanwhile: Callable[[], None] = lambda: None) -> bool:
         """Tell workers to stop, wait for them, kill those that do not; whether all ended well."""
         for worker in workers:
             worker.process.terminate()
         until = monotonic() + self._seconds_to_end
         for worker in workers:
-            try:
-                worker.process.wait(max(until - monotonic(), 0))
-            except subprocess.TimeoutExpired:
+            while worker.process.poll() is None and monotonic() < until:
+                sleep(_END_SECONDS)
+                meanwhile()
+            if worker.process.poll() is None:
                 logger.error("Worker %d did not stop within %g s and is killed.", worker.number, self._seconds_to_end)
                 worker.process.kill()
                 worker.process.wait()

@@ -51,7 +51,7 @@ def assets() -> frozenset[str]:
     keys = {f"{path.parts[2]}/{path.stem}" for path in models}
     snapshots = (path for path in files() if path.parts[:2] == ("dbt_project", "snapshots") and path.suffix == ".sql")
     keys |= {f"marts/{path.stem}" for path in snapshots}
-    prefix_of = {"ingest": "raw", "training": "ml", "release": "ml", "monitoring": "monitoring"}
+    prefix_of = {"ingest": "raw", "training": "ml", "release": "ml", "experiments": "ml", "monitoring": "monitoring"}
     for module, prefix in prefix_of.items():
         source = (ROOT / "orchestration" / "assets" / f"{module}.py").read_text()
         keys |= {f"{prefix}/{name}" for name in re.findall(r"^@dg\.asset\(.*?^def (\w+)\(", source, re.M | re.S)}

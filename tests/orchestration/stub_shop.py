@@ -107,4 +107,6 @@ def stub_assets(shop: StubShop) -> list[dg.AssetsDefinition]:
         _stub(shop, "ml/offline_report", "ml/candidate_bundle", group="release"),
         released_bundle,
         feature_drift,
+        _stub(shop, "ml/best_recipe", "ml/training_examples", group="experiments"),
+        _stub(shop, "ml/experiment_comparison", "ml/training_examples", group="experiments"),
     ]

@@ -1,7 +1,7 @@
 """A list has so much time from when its request is here; what it may wait for, and what it leaves out, follows from that alone."""
 
+import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from time import monotonic
 from urllib.parse import urlsplit
@@ -13,11 +13,12 @@ from ml.runtime.deadline import Deadline
 from serving.app import create_app
 from serving.deadline import HEADER, deadline
 from serving.online_store import EmbeddedStore, redis_store
+from serving.online_store.askers import Askers
 from serving.online_store.redis_store import OnlineStoreError, RedisStore
 from serving.settings import ServiceSettings
 from serving.visits import SHORTEST_SECONDS
 from tests.ml.runtime.hurry import hurried
-from tests.serving.conftest import TestClient, wait_until
+from tests.serving.conftest import TestClient
 from tests.serving.lines import Line, line_to
 from tests.serving.services import Server, redis_server, redis_url
 
@@ -97,6 +98,17 @@ def test_a_deadline_that_cannot_be_is_refused(client, asked):
     assert answer.json()["details"][0]["field"] == "header.x-deadline-ms"
 
 
+class Elsewhere(EmbeddedStore):
+    """Remembers how long it was given."""
+
+    is_local = False
+    within: float | None = None
+
+    def read(self, subjects, *, known_since_us, within=None):
+        self.within = within
+        return super().read(subjects, known_since_us=known_since_us, within=within)
+
+
 class Held(EmbeddedStore):
     """Keeps the first who asks until told otherwise, as a store elsewhere may."""
 
@@ -113,35 +125,47 @@ class Held(EmbeddedStore):
         return super().read(subjects, known_since_us=known_since_us, within=within)
 
 
-def test_waiting_for_a_thread_is_part_of_the_time(client):
-    """One thread for all: the second request has spent its 50 ms when its turn comes, though nothing of its own was slow."""
+@pytest.fixture
+def held(client) -> Iterator[Held]:
+    """A store that keeps the first who asks, and so the one thread that asks it."""
+    store = client.app.state.visits._store = Held()
+    client.app.state.visits._askers = askers = Askers(at_once=1)
+    yield store
+    store.may_answer.set()
+    askers.stop()
+
+
+def test_a_store_that_says_nothing_at_all_costs_a_list_half_its_time_and_nothing_more(client, held):
+    """As Redis behind a name that nobody looks up: the store's own measure never begins."""
+    for _ in range(2):  # the first hangs in the store, the second waits behind it
+        assert "online_state" in ask(client, **{HEADER: "500"})["degraded"]
+    assert held.asked.is_set()
+    assert not held.may_answer.is_set()
+
+
+def test_no_list_waits_for_the_threads_of_other_questions(client):
+    """Explanations of releases of before hold them for seconds."""
+
+    may_end = Event()
 
     async def one_thread() -> None:
         anyio.to_thread.current_default_thread_limiter().total_tokens = 1
 
-    store = client.app.state.visits._store = Held()
+    async def plenty() -> Deadline:  # FastAPI would give a plain function a thread
+        return hurried(0.0, 0.1)
+
+    client.app.state.visits._store = Elsewhere()
+    client.app.dependency_overrides[deadline] = plenty
     client.portal.call(one_thread)
-    in_flight = client.app.state.telemetry.metrics.in_flight
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(ask, client)
-        assert store.asked.wait(PATIENCE_SECONDS)
-        second = pool.submit(ask, client, **{HEADER: "50"})
-        wait_until(lambda: in_flight._value.get() == 2)
-        Event().wait(0.1)
-        store.may_answer.set()
-        assert first.result(PATIENCE_SECONDS)["degraded"] == []
-        assert second.result(PATIENCE_SECONDS)["degraded"] == ["candidates", "ranker", "online_state"]
+    question = client.portal.start_task_soon(anyio.to_thread.run_sync, may_end.wait, PATIENCE_SECONDS)
+    try:
+        assert ask(client)["degraded"] == []
+        assert not question.done()
+    finally:
+        may_end.set()
 
 
 def test_a_store_elsewhere_is_not_asked_when_no_time_is_left(client):
-    class Elsewhere(EmbeddedStore):
-        is_local = False
-        within: float | None = None
-
-        def read(self, subjects, *, known_since_us, within=None):
-            self.within = within
-            return super().read(subjects, known_since_us=known_since_us, within=within)
-
     visits = client.app.state.visits
     store = visits._store = Elsewhere()
     assert late(client, 0.1)["degraded"] == []
@@ -191,6 +215,32 @@ def test_what_is_left_of_the_deadline_is_all_that_redis_gets(
     assert monotonic() - asked_at < PATIENCE_SECONDS / 10
     line.mend()
     assert patient_store.read(["u:a"], known_since_us=0, within=PATIENCE_SECONDS).events == ()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_name_that_nobody_looks_up_costs_no_more_time_than_there_is(redis_url: str, monkeypatch, scheme):
+    """A resolver has no limit of its own that could be set: it asks every server of names it knows, several seconds each."""
+    answered = Event()
+    look_up = socket.getaddrinfo
+
+    def silent(*arguments, **options):
+        answered.wait(PATIENCE_SECONDS)
+        return look_up(*arguments, **options)
+
+    store = RedisStore(redis_url.replace("redis://127.0.0.1", f"{scheme}://localhost"))
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    try:
+        for _ in range(2):  # the second time it is still being looked up
+            asked_at = monotonic()
+            with pytest.raises(OnlineStoreError, match=r"must answer within 30 ms\. Received: .*[Tt]imeout"):
+                store.read(["u:a"], known_since_us=0, within=0.03)
+            assert monotonic() - asked_at < PATIENCE_SECONDS / 10
+    finally:
+        answered.set()
+    if scheme == "redis":
+        assert store.read(["u:a"], known_since_us=0, within=PATIENCE_SECONDS).events == ()
+    store.close()
 
 
 @pytest.mark.services

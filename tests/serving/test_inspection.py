@@ -12,7 +12,9 @@ from ml.release.publish import publish
 from ml.runtime.bundle import open_bundle
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
+from serving import archive
 from serving.app import create_app
+from serving.archive import Archive
 from serving.security.keys import ApiKey, KeyFile, Scope
 from serving.settings import ServiceSettings
 from tests.serving.conftest import NOW, TestClient, copy_with_a_broken_file, wait_until
@@ -201,6 +203,24 @@ def test_a_damaged_release_is_refused_and_named(client, home, bundles):
     answer = client.get(COMPARISON, params={"request_id": asked["request_id"], "version": bundles[1].name})
     assert (answer.status_code, answer.json()["error"]) == (410, "release_damaged")
     assert "ranker.txt" in answer.json()["message"]
+
+
+@pytest.mark.usefixtures("both")
+def test_a_release_that_is_removed_while_it_is_opened_is_gone_and_nothing_broke(client, bundles, monkeypatch):
+    asked = client.get(HOMEPAGE).json()
+
+    def opened_too_late(folder):
+        """`prune` takes the list of files first."""
+        (folder / "manifest.json").unlink()
+        (folder / "item_vectors.npy").unlink()
+        return open_bundle(folder)
+
+    monkeypatch.setattr(archive, "open_bundle", opened_too_late)
+    answer = client.get(COMPARISON, params={"request_id": asked["request_id"], "version": bundles[1].name})
+    assert (answer.status_code, answer.json()["error"]) == (410, "release_gone")
+    monkeypatch.setattr(Archive, "versions", lambda _archive: [bundles[0].name, "removed since"])
+    named = {one["bundle_version"] for one in told(client, "releases")["releases"]}
+    assert named == {bundles[0].name, "removed since"}
 
 
 def test_a_list_of_a_release_that_was_replaced_is_asked_for_again(client, home, bundles):

@@ -20,6 +20,7 @@ from ml.contract.events import EventType
 from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
 from ml.release.publish import publish
 from ml.runtime.bundle import open_bundle
+from ml.runtime.diversity import DiversitySettings
 from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.requests import BoughtTogetherRequest, CartRequest, HomeRequest, ProductRequest, RankRequest, Request
 from ml.runtime.settings import RequestSettings
@@ -93,7 +94,10 @@ def _ruled(folder: Path, made: Path, number: int) -> tuple[str, Shop]:
         opened,
         items=catalogue(opened.items, shift=number),
         settings=RequestSettings(
-            candidates=FEW, rules=RULES[number + 1], exploration=ExplorationSettings(share=0.5 * number, pool=5)
+            candidates=FEW,
+            rules=RULES[number + 1],
+            diversity=DiversitySettings(relevance=0.5, pool=6),
+            exploration=ExplorationSettings(share=0.5 * number, pool=5),
         ),
     )
     with tempfile.TemporaryDirectory() as models:

@@ -8,6 +8,7 @@ from scipy import sparse
 from ml.candidates.fit import content, fit_sources, item_knn, next_items, popularity
 from ml.candidates.likeness import alike, ease
 from ml.candidates.low_rank import item_factors
+from ml.candidates.matrices import newest_of_each_user
 from ml.candidates.settings import SourceSettings
 from ml.contract.events import EventType
 from ml.features.log import InteractionLog
@@ -188,6 +189,19 @@ def test_what_was_returned_is_no_longer_an_interest():
     )
     tables = fit_sources(events, items(title=[None, None]), cut=CUT, settings=SourceSettings())
     assert tables.neighbours["item_knn"].num_linked == 0
+
+
+def test_of_a_robot_only_the_newest_events_are_learned_from():
+    robot = [(0, item, EventType.VIEW, 50 - item, -1) for item in range(50)]
+    person = [(1, item, EventType.VIEW, 2, -1) for item in (3, 4)]
+    kept = newest_of_each_user(log(*robot, *person), 5)
+    assert kept.item_rows[kept.user_rows == 0].tolist() == [45, 46, 47, 48, 49]
+    assert kept.item_rows[kept.user_rows == 1].tolist() == [3, 4]
+    assert (np.diff(kept.occurred_at) >= 0).all()
+    few = SourceSettings(events_per_user=5)
+    tables = fit_sources(log(*robot, *person), items(title=[None] * 50), cut=CUT, settings=few)
+    assert tables.neighbours["item_knn"].num_linked == 2 + 5
+    assert tables.popularity.all_time[0] > 0
 
 
 def test_tables_answer_the_same_after_they_were_saved(tmp_path):

@@ -4,7 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -130,3 +133,29 @@ def test_vectors_in_use_stay_as_they_are_when_newer_ones_are_made(tmp_path):
 
 def test_a_catalogue_without_items_has_no_vectors(tmp_path):
     assert embed(tmp_path, ITEMS.slice(0, 0)).shape == (0, 6)
+
+
+def test_two_runs_at_once_wait_for_each_other_and_forget_nothing_of_the_other_meanwhile(tmp_path):
+    """Each would take the other's shards for old ones."""
+    under_way, may_end, at_once = Event(), Event(), []
+
+    class Slow(Tower):
+        def __call__(self, inputs):
+            under_way.set()
+            assert may_end.wait(20)
+            at_once.append("a")
+            return super().__call__(inputs)
+
+    class Quick(Tower):
+        def __call__(self, inputs):
+            at_once.append("b")
+            return super().__call__(inputs)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(embed, tmp_path, tower="a", with_tower=Slow())
+        assert under_way.wait(20)
+        second = pool.submit(embed, tmp_path, tower="b", with_tower=Quick())
+        time.sleep(0.2)
+        may_end.set()
+        assert np.array_equal(first.result(20), second.result(20))
+    assert at_once == ["a"] * 3 + ["b"] * 3

@@ -10,14 +10,18 @@ from ml.contract.events import EventType
 from ml.evaluation import labels, page
 from ml.evaluation.baselines import Past, standard_baselines
 from ml.evaluation.head_metrics import of_numbers, of_probabilities
-from ml.evaluation.intervals import BootstrapSettings, mean_interval, paired_interval
+from ml.evaluation.intervals import BootstrapSettings, Interval, mean_interval, paired_interval
 from ml.evaluation.ranking_metrics import Relevant
 from ml.evaluation.report import CandidateRecall, EvaluationReport, EvaluationSettings, Latency
 from ml.evaluation.scoring import EvaluationContext, evaluate
+from ml.evaluation.strangers import Acquaintance
+from ml.evaluation.variations import Yardstick, variations, variations_of
+from ml.runtime.settings import RequestSettings
 from tests.ml.evaluation.past import CUT, NUM_ITEMS, log_of
 
 SETTINGS = EvaluationSettings(recall_depths=(1, 3), top=3, bootstrap=BootstrapSettings(resamples=200))
 USERS = 40
+DRAWN = Interval(0.25, 0.125, 0.375, USERS)
 
 
 def judged(shift: int = 0, *, with_baselines: bool = True, champion_shift: int | None = None) -> EvaluationReport:
@@ -39,12 +43,32 @@ def judged(shift: int = 0, *, with_baselines: bool = True, champion_shift: int |
             of_probabilities("purchase", "test", np.array([0.5]), np.array([True])),
         ),
         candidates=(CandidateRecall.of("towers", ours, relevant),),
+        variations=variations(
+            dict.fromkeys(variations_of(RequestSettings()), ours),
+            RequestSettings(),
+            yardstick(relevant, past),
+        ),
+        acquaintances=tuple(Acquaintance(num_events=n, ndcg=DRAWN, recall=DRAWN) for n in (0, 1, None)),
         latency=Latency.of(np.array([0.001, 0.003])),
     )
     systems = {"aisle": ours, **(standard_baselines(past, k=3) if with_baselines else {})}
     if champion_shift is not None:
         systems["champion"] = lists_of(champion_shift)
     return evaluate(systems, relevant, context, SETTINGS)
+
+
+def yardstick(relevant: Relevant, past: Past) -> Yardstick:
+    return Yardstick(
+        relevant=relevant,
+        recommendable=past.recommendable,
+        times_bought=past.times_bought,
+        vectors=np.eye(NUM_ITEMS, dtype=np.float32),
+        tail=np.arange(NUM_ITEMS) > 1,
+        new=np.arange(NUM_ITEMS) > 4,
+        of_new_sellers=None,
+        k=SETTINGS.top,
+        bootstrap=SETTINGS.bootstrap,
+    )
 
 
 def lists_of(shift: int) -> np.ndarray:
@@ -180,11 +204,14 @@ def test_the_page_needs_nothing_from_outside_and_holds_its_pictures(report):
     assert "<script" not in html
     assert "url(" not in html
     pictures = [b64decode(match) for match in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", html)]
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     assert all(b"</svg>" in picture for picture in pictures)
     for text in (
         labels.headline(report.summary).split("“")[0],
         "one class only",
+        "their last event",
+        "who they are, and all they did",
+        "overlooked ones by 0.5",
         "Own purchases again",
         "new to the user".title()[:3],
     ):
@@ -211,6 +238,8 @@ def test_both_pages_tell_the_same_numbers(report):
 
 
 def test_a_report_without_baselines_or_extras_still_makes_a_page():
-    summary = judged(with_baselines=False).summary.model_copy(update={"heads": (), "candidates": (), "latency": None})
+    summary = judged(with_baselines=False).summary.model_copy(
+        update={"heads": (), "candidates": (), "variations": (), "acquaintances": (), "latency": None}
+    )
     assert "no baseline was judged" in page.html_page(summary)
     assert "no baseline was judged" in page.markdown_page(summary)

@@ -32,7 +32,11 @@ def test_the_champion_moves_only_when_the_gate_passes(make_bundle: MakeBundle, t
     first = registry.log_candidate(
         bundle,
         Candidate(
-            metrics={"ndcg@10": 0.3}, params={"dimension": "4"}, tags={"dagster/run_id": "r1"}, reports=(report,)
+            metrics={"ndcg@10": 0.3},
+            curves={"weights.query_tower.std": [(0, 0.05), (1, 0.07)]},
+            params={"dimension": "4"},
+            tags={"dagster/run_id": "r1"},
+            reports=(report,),
         ),
     )
     assert registry.champion() is None
@@ -56,7 +60,9 @@ def test_the_champion_moves_only_when_the_gate_passes(make_bundle: MakeBundle, t
     kept = Path(first.source.removeprefix("file://"))
     assert verified(kept).version == Manifest.read(bundle).version
     run = registry._client.get_run(first.run_id)
-    assert run.data.metrics == {"ndcg_at_10": 0.3}
+    assert run.data.metrics == {"ndcg_at_10": 0.3, "weights.query_tower.std": 0.07}
+    curve = registry._client.get_metric_history(first.run_id, "weights.query_tower.std")
+    assert [(point.step, point.value) for point in curve] == [(0, 0.05), (1, 0.07)]
     assert run.data.tags["dagster/run_id"] == "r1"
     assert (kept.parent / "reports" / "report.html").exists()
 

@@ -127,6 +127,46 @@ def test_an_unknown_target_does_not_count():
     assert float(squared_error(predicted, target, np.float32([0, 0]))) == 0.0
 
 
+ANSWERS, TARGETS, KNOWN = np.float32([2, -1, 0.5, 9]), np.float32([1, 0, 0.25, 0.5]), np.float32([1, 1, 1, 0])
+
+
+def test_the_pairwise_loss_is_of_all_pairs_of_known_targets_that_differ():
+    from ml.retrieval.losses import pairwise
+
+    pairs = [(0, 1), (0, 2), (2, 1)]  # the greater target first; the fourth is unknown
+    expected = np.mean([np.log1p(np.exp(ANSWERS[lesser] - ANSWERS[greater])) for greater, lesser in pairs])
+    assert float(pairwise(ANSWERS, TARGETS, KNOWN)) == pytest.approx(expected, rel=1e-6)
+    assert float(pairwise(ANSWERS, np.ones_like(TARGETS), KNOWN)) == 0.0
+
+
+def test_the_listwise_loss_is_the_cross_entropy_of_two_softmaxes():
+    from ml.retrieval.losses import listwise
+
+    wanted, given = (np.exp(each[:3]) / np.exp(each[:3]).sum() for each in (TARGETS, ANSWERS))
+    assert float(listwise(ANSWERS, TARGETS, KNOWN)) == pytest.approx(-(wanted * np.log(given)).sum(), rel=1e-6)
+    assert float(listwise(ANSWERS, TARGETS, np.zeros(4, np.float32))) == 0.0
+
+
+def test_the_soft_log_loss_is_least_where_the_chance_is_the_target():
+    from ml.retrieval.losses import soft_log_loss
+
+    def loss(chance: float) -> float:
+        return float(soft_log_loss(np.float32([np.log(chance / (1 - chance))]), np.float32([0.25]), np.float32([1])))
+
+    assert loss(0.25) == pytest.approx(-(0.25 * np.log(0.25) + 0.75 * np.log(0.75)), rel=1e-6)
+    assert loss(0.25) < min(loss(0.2), loss(0.3))
+
+
+@pytest.mark.parametrize("name", ["pairwise", "listwise"])
+def test_a_loss_of_order_falls_when_the_greater_target_rises_and_not_when_all_do(name):
+    from ml.retrieval.losses import RATING_LOSSES
+
+    loss = RATING_LOSSES[name]
+    before = float(loss(ANSWERS, TARGETS, KNOWN))
+    assert float(loss(ANSWERS + np.float32([0.5, 0, 0, 0]), TARGETS, KNOWN)) < before
+    assert float(loss(ANSWERS + np.float32(3), TARGETS, KNOWN)) == pytest.approx(before, rel=1e-5)
+
+
 def mean_gradients(shares: np.ndarray, *, refined: bool, num_uniform: int = 0, batches: int = 200) -> np.ndarray:
     """Mean gradient of item scores over many drawn batches, item 0 chosen in each `[NUM_ITEMS]`. It is the most common one."""
     from ml.retrieval.legacy_keras import tf

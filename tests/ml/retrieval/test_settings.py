@@ -27,6 +27,9 @@ NOTHING = {"retrieval_weight": 0, "rating_weight": 0, "conversion_weight": 0}
         ({"model_type": "ranking", "learn_temperature": True}, "needs the softmax"),
         ({"batch_size": 64, "uniform_negatives": 16, "hard_negatives": 80}, "fewer than the 80 candidates of a step"),
         ({"logq": True}, "'none', 'standard' or 'refined'"),
+        ({"rating_loss": "hinge"}, "'mse', 'bce', 'pairwise' or 'listwise'"),
+        ({"rating_loss": "bce", "model_type": "retrieval"}, "needs a rating head that learns it"),
+        ({"rating_loss": "listwise", "rating_weight": 0}, "needs a rating head that learns it.*rating_weight 0"),
         ({"start": "svd"}, "'random' or 'spectral'"),
     ],
 )

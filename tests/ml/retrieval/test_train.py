@@ -82,6 +82,23 @@ def test_the_head_predicts_money_in_the_shops_own_units(trained, data):
     assert (trained.predict(queries, items[own]).conversion >= 0).all()
 
 
+@pytest.mark.parametrize("rating_loss", ["bce", "pairwise", "listwise"])
+def test_every_rating_loss_knows_dear_from_cheap_in_the_shops_own_units(
+    examples, data, catalogue, tmp_path, rating_loss
+):
+    from ml.retrieval.export import export_retriever
+    from ml.retrieval.parity import largest_difference
+
+    trained = train(examples, shop.SETTINGS.model_copy(update={"rating_loss": rating_loss, "rating_weight": 1.0}))
+    queries, items = shop.query_vectors(trained, data), trained.item_vectors(data.items_by_row)
+    cheap, dear = (trained.predict(queries, np.repeat(items[[row]], len(queries), axis=0)).value for row in (1, 37))
+
+    assert dear.mean() > cheap.mean() + 5
+    assert trained.target.low * 0.8 < cheap.mean() < dear.mean() < trained.target.high * 1.2
+    export_retriever(trained, tmp_path, catalogue=catalogue)
+    assert largest_difference(tmp_path) < 1e-5
+
+
 def test_a_stranger_is_served_by_what_they_just_did(trained, data):
     encoder = trained.encoder
     history = History(
@@ -348,7 +365,7 @@ def test_a_spectral_start_knows_tastes_before_the_first_step(examples, data):
     def recall(settings) -> float:
         model = MultitaskModel(examples.encoder, settings)
         if settings.start == "spectral":
-            start_from(factors_of(examples, settings), model)
+            start_from(factors_of(examples, settings).items, model)
         untrained = TrainedRetriever(examples.encoder, settings, None, model, ())
         scores = shop.query_vectors(untrained, data) @ untrained.item_vectors(data.items_by_row).T
         return shop.recall_at(10, scores, data)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from ml.contract.events import EVENT_TYPES, EventType
 from ml.runtime.bundle import Bundle
 from ml.runtime.candidates import SOURCES, CandidateSettings
+from ml.runtime.diversity import DiversitySettings
 from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.items import ItemTable
 from ml.runtime.requests import RankRequest, Request
@@ -68,19 +69,22 @@ RULES = (
         recently_shown_hours=1,
         freshness_boost=0.1,
         new_seller_boost=0.2,
+        exposure_boost=0.5,
+        seller_exposure_boost=0.5,
     ),
     Rules(max_per_category_in_top_10=1, exclude_purchased=True, recently_shown_hours=48, exclude_in_cart=False),
 )
 
 
 def shops(bundle: Bundle) -> list[Shop]:
-    """The same models under every set of rules, with and without a ranker and chance, over catalogues that differ in what is sold."""
+    """The same models under every set of rules, with and without likeness, a ranker and chance, over catalogues that differ in what is sold."""
     found = []
     for number, rules in enumerate(RULES):
         for spoiled in (False, True):
             request = RequestSettings(
                 candidates=FEW if number else CandidateSettings(),
                 rules=rules,
+                diversity=DiversitySettings(relevance=(1.0, 0.5, 0.1)[number], pool=(50, 4, 50)[number]),
                 exploration=ExplorationSettings(share=0.5 if spoiled else 0, pool=5),
             )
             items = catalogue(bundle.items, shift=number + 3 * spoiled)

@@ -1,6 +1,8 @@
 """A bundle is exactly what its manifest says, or it is not opened."""
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from ml.contract.errors import BundleError
 from ml.runtime.bundle import Names, open_bundle
 from ml.runtime.recommend import recommend
-from ml.runtime.requests import HomeRequest
+from ml.runtime.requests import HomeRequest, ProductRequest
 from tests import world
 
 
@@ -98,3 +100,18 @@ def _towers(folder: Path, tmp_path: Path) -> Path:
     for name in ("query_tower.onnx", "candidate_tower.onnx"):
         shutil.copy(folder / name, towers / name)
     return towers
+
+
+def test_a_bundle_nobody_holds_is_freed_at_once_without_the_collector(written_bundle):
+    """The service keeps the collector from what it began with, and a release may be hundreds of megabytes."""
+    opened = open_bundle(written_bundle.path)
+    for request in (HomeRequest(user_id=world.user_id(0), region="north"), ProductRequest(item_id=world.item_id(0))):
+        recommend(opened, request, now=world.CUT)
+    opened.items.available_in("north")
+    parts = {name: weakref.ref(getattr(opened, name)) for name in ("items", "users", "index", "sources", "ranker")}
+    gc.disable()
+    try:
+        del opened
+        assert {name: part() for name, part in parts.items()} == dict.fromkeys(parts)
+    finally:
+        gc.enable()

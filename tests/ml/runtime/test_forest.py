@@ -1,7 +1,10 @@
 """The ranker's kernel gives LightGBM's own scores, to the last bit."""
 
+import re
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 import lightgbm
@@ -29,8 +32,8 @@ QUICK = {"objective": "lambdarank", "min_data_in_leaf": 2, "verbosity": -1, "num
 def score_forest():
     """The kernel, built from the source as it is now."""
     assert build_kernel.build(), "These tests need a C compiler: apt-get install gcc libc6-dev"
-    kernel.score_forest.cache_clear()
-    return kernel.score_forest()
+    kernel.compiled.cache_clear()
+    return kernel.compiled().score_forest
 
 
 def features(num_rows: int, seed: int = 0) -> np.ndarray:
@@ -94,7 +97,9 @@ ODD = st.sampled_from([0.0, -0.0, 1e-35, -1e-35, 1.1e-35, 1e-45, 3.4e38, -3.4e38
 @settings(deadline=None, max_examples=100)
 @given(arrays(np.float32, (3, NUM_FEATURES), elements=ODD.map(np.float32) | st.floats(width=32)))
 def test_of_any_numbers(rows):
-    np.testing.assert_array_equal(forest(model()).scores(rows, kernel.score_forest()), by_lightgbm(model(), rows))
+    np.testing.assert_array_equal(
+        forest(model()).scores(rows, kernel.compiled().score_forest), by_lightgbm(model(), rows)
+    )
 
 
 def test_of_numbers_right_beside_what_lightgbm_takes_for_zero(score_forest):
@@ -157,6 +162,28 @@ def test_trees_of_another_kind_are_refused(parameters, problem):
         forest(booster)
 
 
+@pytest.mark.parametrize(
+    ("line", "changed", "problem"),
+    [
+        ("split_feature", lambda values: [NUM_FEATURES, *values[1:]], "split on features it has"),
+        ("split_feature", lambda values: [-1, *values[1:]], "split on features it has"),
+        ("left_child", lambda values: [10_000, *values[1:]], "hang from one split"),
+        ("left_child", lambda values: [0, *values[1:]], "hang from one split"),
+        ("right_child", lambda values: [*values[:-1], -10_000], "hang from one split"),
+        ("right_child", lambda values: values[:-1], "hang from one split"),
+        ("leaf_value", lambda values: values[:-1], "as many values as leaves"),
+        ("threshold", lambda values: [*values, 0.5], "as many thresholds, features and decisions as splits"),
+        ("decision_type", lambda values: values[:-1], "as many thresholds, features and decisions as splits"),
+    ],
+)
+def test_trees_that_point_outside_themselves_never_reach_the_kernel(line, changed, problem):
+    text = model(7, 1).model_to_string()
+    [found] = re.findall(rf"^{line}=.*$", text, re.MULTILINE)
+    values = found.partition("=")[2].split()
+    with pytest.raises(BundleError, match=problem):
+        Forest.parse(text.replace(found, f"{line}={' '.join(map(str, changed(values)))}"))
+
+
 def model_data() -> lightgbm.Dataset:
     rows = np.nan_to_num(features(4_000))
     return lightgbm.Dataset(rows, (rows[:, 0] > 0).astype(np.int32), group=[100] * 40)
@@ -165,7 +192,7 @@ def model_data() -> lightgbm.Dataset:
 def test_without_the_kernel_lightgbm_scores(bundle, monkeypatch):
     rows = bundle.ranker._forest.golden_rows(300)
     fast = bundle.ranker.scores(rows)
-    monkeypatch.setattr(rank, "score_forest", lambda: None)
+    monkeypatch.setattr(rank, "compiled", lambda: None)
     np.testing.assert_array_equal(bundle.ranker.scores(rows), fast)
 
 
@@ -176,7 +203,7 @@ def test_a_kernel_that_says_something_else_is_refused(written_bundle, monkeypatc
         score_forest(*arguments)
         ctypes.cast(arguments[-1], ctypes.POINTER(ctypes.c_double))[7] += 1e-4
 
-    monkeypatch.setattr(rank, "score_forest", lambda: a_little_off)
+    monkeypatch.setattr(rank, "compiled", lambda: replace(kernel.compiled(), score_forest=a_little_off))
     with pytest.raises(BundleError, match=r"must give LightGBM's scores to 1e-06\. Received: a difference of 0\.0001"):
         Ranker.load(written_bundle.path / "ranker.txt")
 
@@ -205,18 +232,29 @@ def test_a_bundle_of_before_its_scores_were_kept_asks_lightgbm(written_bundle, t
 
 
 def test_a_build_of_another_source_is_not_loaded(tmp_path, monkeypatch):
-    changed = tmp_path / "forest.c"
-    changed.write_text(kernel.SOURCE.read_text() + "\n")
-    old = kernel.library()
-    monkeypatch.setattr(kernel, "SOURCE", changed)
+    changed, old = shutil.copytree(kernel.NATIVE, tmp_path / "native"), kernel.library()
+    monkeypatch.setattr(kernel, "NATIVE", changed)
+    assert kernel.library().name == old.name
+    (changed / "sorting.h").write_text((changed / "sorting.h").read_text() + "\n")
     assert kernel.library().name != old.name
-    assert kernel.score_forest.__wrapped__() is None
+    assert kernel.compiled.__wrapped__() is None
+
+
+@pytest.mark.parametrize("bytes_of_it", [b"", b"\x7fELF of another machine"])
+def test_a_build_of_another_platform_is_as_good_as_none_and_is_built_anew(tmp_path, monkeypatch, bytes_of_it):
+    native = shutil.copytree(kernel.NATIVE, tmp_path / "native", ignore=shutil.ignore_patterns("*.so"))
+    monkeypatch.setattr(kernel, "NATIVE", native)
+    monkeypatch.setattr(build_kernel, "NATIVE", native)
+    kernel.library().write_bytes(bytes_of_it)
+    assert kernel.compiled.__wrapped__() is None
+    assert build_kernel.build() == kernel.library()
+    assert kernel.compiled.__wrapped__() is not None
 
 
 def test_without_a_compiler_the_tool_names_the_package(tmp_path, monkeypatch, capsys):
     source = tmp_path / "forest.c"
     source.write_text("int another;\n")
-    monkeypatch.setattr(kernel, "SOURCE", source)
+    monkeypatch.setattr(kernel, "NATIVE", tmp_path)
     monkeypatch.setenv("CC", "no-such-compiler")
     assert build_kernel.main() == 1
     assert "apt-get install -y gcc libc6-dev" in capsys.readouterr().out

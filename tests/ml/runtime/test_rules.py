@@ -32,6 +32,11 @@ def ruled(bundle, *, columns=None, **rules):
     return replace(bundle, items=items, settings=RequestSettings(rules=Rules(**rules)))
 
 
+def with_interest(bundle, interest):
+    popularity = Popularity(interest, np.zeros_like(interest), np.zeros_like(interest))
+    return replace(bundle, sources=replace(bundle.sources, popularity=popularity))
+
+
 def scored(scores: np.ndarray, *, learned: bool) -> Scored:
     count = len(scores)
     nothing = np.zeros((count, len(SOURCES)), np.float32)
@@ -68,7 +73,13 @@ def test_a_new_item_is_boosted_by_its_age(bundle):
     opened = world.CUT.replace(tzinfo=None)
     born = [opened - timedelta(days=age) if age is not None else None for age in [0, 30, None, *[900] * 37]]
     shop = ruled(bundle, columns={"created_at": born, "first_seen_at": born}, freshness_boost=0.1)
-    factors = boosts(shop.items, shop.settings.rules, np.arange(4, dtype=np.int32), at=int(world.CUT.timestamp()))
+    factors = boosts(
+        shop.items,
+        shop.settings.rules,
+        np.arange(4, dtype=np.int32),
+        at=int(world.CUT.timestamp()),
+        exposure=shop.exposure,
+    )
     assert factors == pytest.approx([1.1, 1 + 0.1 * exp(-1), 1.0, 1 + 0.1 * exp(-30)])
 
 
@@ -78,12 +89,58 @@ def test_a_new_seller_is_boosted_by_the_age_of_their_first_item(bundle):
     born = [opened - timedelta(days=age) for age in ages]
     columns = {"created_at": born, "first_seen_at": born, "seller_id": sellers}
     shop = ruled(bundle, columns=columns, new_seller_boost=0.2)
-    factors = boosts(shop.items, shop.settings.rules, np.arange(4, dtype=np.int32), at=int(world.CUT.timestamp()))
+    factors = boosts(
+        shop.items,
+        shop.settings.rules,
+        np.arange(4, dtype=np.int32),
+        at=int(world.CUT.timestamp()),
+        exposure=shop.exposure,
+    )
     assert factors == pytest.approx([1 + 0.2 * exp(-2), 1 + 0.2 * exp(-2), 1.2, 1.0])
 
 
+def test_what_finds_less_than_an_even_share_of_interest_is_boosted_by_what_it_lacks(bundle):
+    interest = np.zeros(world.NUM_ITEMS, np.float32)
+    interest[:4] = [0, 5, 10, 105]  # 39 items may be shown (the last is out of stock), so an even share is 120 / 39
+    shop = with_interest(ruled(bundle, exposure_boost=0.4), interest)
+    factors = boosts(shop.items, shop.settings.rules, np.arange(4, dtype=np.int32), at=0, exposure=shop.exposure)
+    assert factors == pytest.approx([1.4, 1.0, 1.0, 1.0])
+    little = with_interest(shop, np.where(interest == 5, 1, interest).astype(np.float32))
+    factors = boosts(shop.items, shop.settings.rules, np.arange(4, dtype=np.int32), at=0, exposure=little.exposure)
+    assert factors == pytest.approx([1.4, 1 + 0.4 * (1 - 39 / 116), 1.0, 1.0])
+
+
+def test_a_seller_is_boosted_by_what_their_mean_item_lacks(bundle):
+    interest = np.zeros(world.NUM_ITEMS, np.float32)
+    interest[:4] = [8, 0, 1, 30]
+    sellers = ["a", "a", "b", "b", None, *["c"] * 35]  # mean items: 4, 31 / 2, and 0 of those of c; an even share is 1
+    shop = with_interest(ruled(bundle, columns={"seller_id": sellers}, seller_exposure_boost=0.5), interest)
+    rows = np.array([0, 1, 2, 4, 5], np.int32)
+    factors = boosts(shop.items, shop.settings.rules, rows, at=0, exposure=shop.exposure)
+    assert factors == pytest.approx([1, 1, 1, 1, 1.5])
+
+
+def test_where_nobody_is_interested_in_anything_everybody_has_an_even_share(bundle):
+    shop = with_interest(
+        ruled(bundle, exposure_boost=1.0, seller_exposure_boost=1.0), np.zeros(world.NUM_ITEMS, np.float32)
+    )
+    factors = boosts(shop.items, shop.settings.rules, np.arange(4, dtype=np.int32), at=0, exposure=shop.exposure)
+    assert factors == pytest.approx([1, 1, 1, 1])
+
+
+def test_a_boost_of_the_overlooked_lifts_what_others_look_at_less(bundle):
+    plain, lifted = (
+        recommend(shop, HomeRequest(user_id=world.user_id(1), limit=39), now=NOW)
+        for shop in (bundle, ruled(bundle, exposure_boost=1.0))
+    )
+    assert [item.item_id for item in lifted.items] != [item.item_id for item in plain.items]
+    exposure = bundle.exposure.of_items
+    seen = [exposure[[item.item_row for item in answer.items[:10]]].mean() for answer in (plain, lifted)]
+    assert seen[1] < seen[0]
+
+
 def test_without_boosts_nothing_is_computed(bundle):
-    assert boosts(bundle.items, Rules(), np.arange(3, dtype=np.int32), at=0) is None
+    assert boosts(bundle.items, Rules(), np.arange(3, dtype=np.int32), at=0, exposure=bundle.exposure) is None
 
 
 @pytest.mark.parametrize("user", [None, world.user_id(1)])
@@ -206,10 +263,10 @@ def test_what_a_region_sells_is_worked_out_once(bundle):
 def test_popular_items_with_boosts_are_those_of_a_look_at_the_whole_catalogue(bundle, recent, allowed, first):
     rng, at = np.random.default_rng(0), int(NOW.timestamp())
     born = [NOW - timedelta(days=float(days)) for days in rng.integers(0, 60, world.NUM_ITEMS)]
-    shop = ruled(bundle, columns={"created_at": [each.replace(tzinfo=None) for each in born]}, freshness_boost=0.5)
-    popularity = Popularity(recent, np.zeros_like(recent), np.zeros_like(recent))
-    shop = replace(shop, sources=replace(shop.sources, popularity=popularity))
+    columns = {"created_at": [each.replace(tzinfo=None) for each in born]}
+    shop = with_interest(ruled(bundle, columns=columns, freshness_boost=0.5, exposure_boost=0.5), recent)
+    popularity = shop.sources.popularity
     rows = popularity.order[allowed[popularity.order]]
-    scores = recent[rows] * boosts(shop.items, shop.settings.rules, rows, at=at)
+    scores = recent[rows] * boosts(shop.items, shop.settings.rules, rows, at=at, exposure=shop.exposure)
     expected = rows[np.argsort(-scores, kind="stable")][:first]
     assert _popular(shop, allowed, first=first, at=at).tolist() == expected.tolist()

@@ -10,6 +10,7 @@ import pytest
 from ml.contract.errors import BundleError
 from ml.contract.events import EventType
 from ml.evaluation.parity import LoggedList, parity
+from ml.runtime.enrich import FEATURES
 from ml.runtime.explain import EXPLORATION, LISTED, explain, explain_shown, provenance
 from ml.runtime.exploration import ExplorationSettings
 from ml.runtime.rank import Ranker
@@ -164,6 +165,16 @@ def test_an_explanation_adds_up_to_the_score(bundle):
         assert weights == sorted(weights, reverse=True)
         assert 0 < len(weights) <= LISTED
         assert shown.source in {source.source for source in why.sources if source.proposed}
+
+
+def test_what_the_features_add_is_the_score_on_the_trees_own_thresholds_and_where_nothing_is_known(bundle):
+    rows = bundle.ranker.golden()[:, :-1]
+    assert np.isnan(rows).any()
+    added = bundle.ranker.contributions(rows)
+    assert added.shape == (len(rows), len(FEATURES) + 1)
+    assert added.sum(axis=1) == pytest.approx(bundle.ranker.scores(rows), abs=1e-5)
+    unused = [FEATURES.index(name) for name, gain in bundle.ranker.importances().items() if gain == 0]
+    assert not added[:, unused].any(), "a feature that no tree looks at adds nothing"
 
 
 def test_a_boost_is_told_apart_from_the_rankers_score(bundle):

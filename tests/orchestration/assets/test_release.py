@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ml.bundle.write import BundleFolder
+from ml.candidates.models import StoredRetriever
 from ml.contract.errors import ReleaseError
 from ml.contract.manifest import Manifest
 from ml.contract.release import ReleasePointer
@@ -56,6 +57,10 @@ class Station:
             return world.training_data()
 
         @dg.asset
+        def retriever() -> StoredRetriever:
+            return StoredRetriever(bundle)
+
+        @dg.asset
         def candidate_bundle() -> BundleFolder:
             return candidate
 
@@ -66,7 +71,7 @@ class Station:
 
         resources = {"releases": self.releases, "recipe": self._recipe, "reports": self._reports}
         dg.materialize(
-            [training_examples, candidate_bundle, offline_report, released_bundle],
+            [training_examples, retriever, candidate_bundle, offline_report, released_bundle],
             resources={**resources, "io_manager": dg.mem_io_manager},
         )
 

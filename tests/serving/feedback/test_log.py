@@ -1,3 +1,4 @@
+import json
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
@@ -69,7 +70,7 @@ def test_events_come_back_in_pieces_in_the_order_they_were_received(log, monkeyp
 
 
 def test_a_list_is_written_with_its_places_and_its_trace(log):
-    log.shown(shown("r1", "i001", "i002", trace=lambda: {"why": [1.5]}, stages_ms={"rank": 0.8}, session_id="s"))
+    log.shown(shown("r1", "i001", "i002", trace=lambda: '{"why":[1.5]}', stages_ms={"rank": 0.8}, session_id="s"))
     assert log.trace_of("r1") == {"why": [1.5]}  # also before it is written
     wait_until(lambda: len(rows_of(log, impressions)) == 2)
     assert log.trace_of("r1") == {"why": [1.5]}
@@ -87,9 +88,9 @@ def test_a_list_is_written_with_its_places_and_its_trace(log):
 
 
 def test_of_two_lists_with_one_request_id_the_first_counts_whole(log):
-    log.shown(shown("r1", "i001", trace=lambda: {"list": 1}))
+    log.shown(shown("r1", "i001", trace=lambda: '{"list":1}'))
     wait_until(lambda: rows_of(log, requests))
-    log.shown(shown("r1", "i002", trace=lambda: {"list": 2}))
+    log.shown(shown("r1", "i002", trace=lambda: '{"list":2}'))
     log.shown(shown("r2", "i003"))
     wait_until(lambda: len(rows_of(log, requests)) == 2)
     assert [place["item_id"] for place in rows_of(log, impressions)] == ["i001", "i003"]
@@ -122,7 +123,7 @@ def test_lists_that_do_not_fit_are_dropped_counted_and_said(log, monkeypatch, ca
 
 def test_a_list_that_cannot_be_written_takes_no_other_with_it(log, caplog):
     log.shown(shown("r1", "i001"))
-    log.shown(shown("r2", "i001", trace=lambda: {"not JSON": object()}))
+    log.shown(shown("r2", "i001", trace=lambda: json.dumps({"not JSON": object()})))
     log.shown(shown("r3", "i001"))
     wait_until(lambda: len(rows_of(log, requests)) == 2 and log.dropped_lists == 1)
     assert [row["request_id"] for row in rows_of(log, requests)] == ["r1", "r3"]

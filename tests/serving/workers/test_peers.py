@@ -74,3 +74,31 @@ def test_a_worker_that_does_not_tell_is_named(tmp_path: Path, monkeypatch: pytes
     found = samples(asyncio.run(page()))
     assert {worker: found["aisle_worker_up", worker] for worker in "123"} == {"1": 1, "2": 0, "3": 0}
     assert found["lists_total", "1"] == 3
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"# TYPE lists_total counter\nlists_total{surf", id="in the middle of a sample"),
+        pytest.param(b"# TYPE lists_total counter\nlists_total 3.0\n", id="between two samples"),
+        pytest.param("# HELP lists_total Lists \u00fc".encode()[:-1], id="in the middle of a letter"),
+    ],
+)
+def test_half_of_what_a_worker_had_to_tell_is_as_good_as_nothing(tmp_path: Path, half: bytes) -> None:
+    async def page() -> bytes:
+        async def tell_half(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(half)
+            writer.close()
+
+        async with await asyncio.start_unix_server(tell_half, tmp_path / "2.sock"):
+            first = Peers(tmp_path, 1)
+            await first.start(registry(lists=3))
+            told = await first.exposition()
+            await first.stop()
+            return told
+
+    found = samples(asyncio.run(page()))
+    assert (found["aisle_worker_up", "1"], found["aisle_worker_up", "2"]) == (1, 0)
+    assert found["lists_total", "1"] == 3
+    assert ("lists_total", "2") not in found

@@ -26,17 +26,27 @@ struct split { float threshold; int32_t word; uint32_t mask; };
 #define LANES 8
 #define TARGET __attribute__((target("avx2")))
 #include "forest.c"
+#undef LANES
+#undef TARGET
+#define LANES 16
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#include "forest.c"
 #endif
 
 /* `space` has room for ROWS + 1 words of each word of the trees, and a byte of each column. */
-void score_forest(PARAMETERS) {
+int64_t score_forest(PARAMETERS) {
 #ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        score_16(ARGUMENTS);
+        return 0;
+    }
     if (__builtin_cpu_supports("avx2")) {
         score_8(ARGUMENTS);
-        return;
+        return 0;
     }
 #endif
     score_4(ARGUMENTS);
+    return 0;
 }
 
 #else

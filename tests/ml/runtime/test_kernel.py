@@ -1,0 +1,189 @@
+"""What is compiled and its twin in NumPy give the same numbers, to the last bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.contract.errors import ContractError
+from ml.contract.events import EVENT_TYPES
+from ml.features.history import SECONDS_PER_DAY, History
+from ml.runtime import blocks, candidates, enrich, kernel, sources, sparse_scores
+from ml.runtime.blocks import Taken
+from ml.runtime.candidates import Candidates
+from ml.runtime.neighbours import NeighbourTable
+from ml.runtime.places import Spread
+from ml.runtime.recommend import recommend
+from ml.runtime.requests import HomeRequest
+from ml.runtime.sources import Neighbours, Source
+from ml.runtime.sparse_scores import SparseScores
+from tests import world
+from tests.ml.runtime.shops import EFFORT
+from tools import build_kernel
+
+NOW = 1_000 * SECONDS_PER_DAY
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> kernel.Kernel:
+    """Built from the sources as they are now."""
+    assert build_kernel.build(), "These tests need a C compiler: apt-get install gcc libc6-dev"
+    kernel.compiled.cache_clear()
+    return kernel.compiled()
+
+
+def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (blocks, candidates, enrich, sources, sparse_scores):
+        monkeypatch.setattr(module, "compiled", lambda: None)
+
+
+def some_rows(rng: np.random.Generator, catalogue: int, *, distinct: bool = False) -> np.ndarray:
+    drawn = rng.integers(0, catalogue, rng.integers(0, 40)).astype(np.int32)
+    return np.unique(drawn) if distinct else drawn
+
+
+def numbers(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Of both signs, many of them equal, some 0."""
+    return (rng.integers(-2, 6, shape) / 4).astype(np.float32)
+
+
+def table(rng: np.random.Generator, catalogue: int) -> NeighbourTable:
+    items = np.sort(rng.integers(0, catalogue, rng.integers(0, 300)))
+    return NeighbourTable.of_pairs(
+        items, rng.integers(0, catalogue, len(items)), numbers(rng, len(items)), num_items=catalogue
+    )
+
+
+def a_source(rng: np.random.Generator, catalogue: int) -> Source:
+    at_most, kind = int(rng.integers(0, 30)), rng.integers(0, 4)
+    rows = some_rows(rng, catalogue, distinct=True)
+    if kind == 0:
+        return Source(Neighbours(table(rng, catalogue), rows, numbers(rng, len(rows))), at_most)
+    if kind == 1:
+        return Source(SparseScores(rows, numbers(rng, len(rows))), at_most)
+    proposals = some_rows(rng, catalogue)
+    return Source(numbers(rng, catalogue) if kind == 2 else None, proposals=proposals)
+
+
+@EFFORT
+@given(SEEDS, st.integers(1, 12), st.integers(1, 80))
+def test_any_number_of_sources_is_joined_alike(seed, num_sources, catalogue):
+    rng = np.random.default_rng(seed)
+    said = [a_source(rng, catalogue) for _ in range(num_sources)]
+    named, allowed = some_rows(rng, catalogue), rng.random(catalogue) < 0.8
+    ours = sources.by_kernel(said, named, allowed, kernel.compiled())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = sources.by_numpy(said, named, allowed)
+    np.testing.assert_array_equal(ours.rows, twin.rows)
+    np.testing.assert_array_equal(ours.scores, twin.scores)
+    np.testing.assert_array_equal(ours.proposed, twin.proposed)
+
+
+def test_a_source_of_many_neighbours_is_joined_alike():
+    """More than fits beside each other: the best are chosen of thousands, the candidates sorted by bytes."""
+    rng, catalogue = np.random.default_rng(1), 70_000
+    items = np.sort(rng.integers(0, catalogue, 400_000))
+    neighbours = NeighbourTable.of_pairs(
+        items, rng.integers(0, catalogue, len(items)), rng.random(len(items)), num_items=catalogue
+    )
+    rows = np.unique(rng.integers(0, catalogue, 900)).astype(np.int32)
+    said = [Source(Neighbours(neighbours, rows, rng.random(len(rows)).astype(np.float32)), at_most=700)]
+    allowed = np.ones(catalogue, np.bool_)
+    ours = sources.by_kernel(said, rows[:9], allowed, kernel.compiled())
+    twin = sources.by_numpy(said, rows[:9], allowed)
+    assert len(ours.rows) > 700
+    np.testing.assert_array_equal(ours.rows, twin.rows)
+    np.testing.assert_array_equal(ours.scores, twin.scores)
+
+
+def a_history(rng: np.random.Generator, catalogue: int, most: int = 120) -> History:
+    count = int(rng.integers(0, most))
+    return History(
+        rng.integers(0, catalogue, count).astype(np.int32),
+        rng.integers(0, len(EVENT_TYPES), count).astype(np.int8),
+        np.sort(NOW - rng.integers(0, 90 * SECONDS_PER_DAY, count)).astype(np.int64),
+        rng.integers(1, 4, count).astype(np.float32),
+    )
+
+
+@EFFORT
+@given(SEEDS)
+def test_what_a_user_did_with_each_item_is_summed_up_alike(seed):
+    rng = np.random.default_rng(seed)
+    history, rows = a_history(rng, 30), some_rows(rng, 60, distinct=True)
+    ours = enrich.own_by_kernel(history, rows, kernel.compiled(), at=NOW)
+    np.testing.assert_array_equal(ours, enrich.own_by_numpy(history, rows, at=NOW))
+
+
+@EFFORT
+@given(SEEDS)
+def test_shares_of_groups_are_alike(seed):
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(-1, 9, (60, 3)).astype(np.int32)
+    seen, rows = some_rows(rng, 60), some_rows(rng, 60, distinct=True)
+    weights = rng.random(len(seen)).astype(np.float32)
+    ours = enrich.shares_of_groups_by_kernel(seen, weights, kinds, rows, kernel.compiled())
+    np.testing.assert_array_equal(ours, enrich.shares_of_groups_by_numpy(seen, weights, kinds, rows))
+
+
+@EFFORT
+@given(SEEDS, st.integers(0, 200), st.integers(1, 9))
+def test_shares_and_ranks_are_alike(seed, num_rows, num_sources):
+    scores = numbers(np.random.default_rng(seed), num_rows, num_sources)
+    np.testing.assert_array_equal(enrich.ranks_by_kernel(scores, kernel.compiled()), enrich.ranks_by_numpy(scores))
+    found = Candidates(np.arange(num_rows, dtype=np.int32), scores, scores > 0)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = Candidates(found.rows, scores, scores > 0).shares
+    np.testing.assert_array_equal(found.shares, twin)
+
+
+@EFFORT
+@given(SEEDS, st.lists(st.integers(1, 25), min_size=1, max_size=6), st.integers(0, 30))
+def test_blocks_of_any_width_stand_side_by_side(seed, widths, num_rows):
+    rng = np.random.default_rng(seed)
+    put: list[blocks.Block] = []
+    for number, width in enumerate(widths):
+        match number % 4:
+            case 0:
+                put.append(numbers(rng, num_rows, width))
+            case 1:
+                put.append(numbers(rng, width))
+            case 2:
+                put.append(Taken(numbers(rng, 50, width), rng.integers(0, 50, num_rows).astype(np.int32)))
+            case _:
+                put.append(numbers(rng, num_rows, width) > 0)
+    ours = blocks.side_by_side(num_rows, sum(widths), *put)
+    twin = np.empty_like(ours)
+    blocks.by_numpy(twin, tuple(put))
+    np.testing.assert_array_equal(ours, twin)
+
+
+@EFFORT
+@given(SEEDS, st.integers(1, 5), st.integers(1, 5))
+def test_the_first_ten_within_limits_are_alike(seed, per_category, per_seller):
+    rng = np.random.default_rng(seed)
+    groups = tuple(rng.integers(-1, 6, 100).astype(np.int32) for _ in range(2))
+    spread = Spread(("categories", "sellers"), groups, (per_category, per_seller))
+    rows = rng.permutation(100)[: rng.integers(0, 100)].astype(np.int32)
+    assert spread.first_by_kernel(rows, kernel.compiled()).tolist() == spread.first_by_numpy(rows).tolist()
+
+
+def test_a_list_is_the_same_without_a_build(bundle, monkeypatch):
+    def asked():
+        return [
+            recommend(bundle, HomeRequest(user_id=world.user_id(number), limit=20), now=world.CUT).items
+            for number in range(10)
+        ]
+
+    fast = asked()
+    without_kernel(monkeypatch)
+    assert asked() == fast
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(4, np.float64), np.zeros((4, 2), np.float32)[:, 0]])
+def test_c_is_told_of_no_array_it_would_misread(wrong):
+    with pytest.raises(ContractError, match=r"needs a contiguous array of float32\. Received: .* with strides"):
+        kernel.address(wrong, np.float32)
