@@ -22,11 +22,11 @@ class SplitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train_days: int = Field(90, ge=3, le=3650, description="The towers' examples begin this many days before the cut.")
+    train_days: int = Field(112, ge=3, le=3650, description="The towers' examples begin this many days before the cut.")
     validation_days: int = Field(7, ge=1, le=365, description="Days before the test window.")
     test_days: int = Field(7, ge=1, le=365, description="Last days before the cut.")
     ranker_weeks: int = Field(
-        5, ge=1, le=52, description="Weeks before the test window the ranker learns on; fewer where the log is short."
+        8, ge=1, le=52, description="Weeks before the test window the ranker learns on; fewer where the log is short."
     )
 
 

@@ -23,7 +23,7 @@ def test_the_default_windows_are_those_of_the_plan():
         for name, w in vars(split).items()
         if isinstance(w, Window)
     }
-    assert reach == {"train": [90, 14], "validation": [14, 7], "test": [7, 0]}
+    assert reach == {"train": [112, 14], "validation": [14, 7], "test": [7, 0]}
 
 
 def test_windows_follow_each_other_without_gap_or_overlap():
@@ -37,7 +37,7 @@ def test_windows_follow_each_other_without_gap_or_overlap():
 def test_the_last_week_of_the_ranker_ends_where_the_test_window_starts():
     split = TimeSplit.at(CUT)
 
-    assert [days_before_cut(at) for at in split.ranker_cuts] == [42, 35, 28, 21, 14]
+    assert [days_before_cut(at) for at in split.ranker_cuts] == [63, 56, 49, 42, 35, 28, 21, 14]
 
 
 def test_the_base_window_ends_where_the_ranker_begins():
@@ -71,7 +71,9 @@ def test_ranker_weeks_that_leave_the_base_nothing_are_refused():
         _ = TimeSplit.at(CUT, SplitSettings(train_days=30, ranker_weeks=5)).base
 
 
-@pytest.mark.parametrize(("days_of_events", "weeks"), [(400, 5), (7 + 70, 5), (7 + 69, 4), (35, 2), (10, FEWEST_WEEKS)])
+@pytest.mark.parametrize(
+    ("days_of_events", "weeks"), [(400, 8), (7 + 112, 8), (7 + 111, 7), (35, 2), (10, FEWEST_WEEKS)]
+)
 def test_of_a_short_log_the_ranker_leaves_the_base_at_least_as_many_days(days_of_events, weeks):
     split = TimeSplit.at(CUT, since=CUT - timedelta(days=days_of_events))
 

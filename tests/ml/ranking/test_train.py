@@ -70,3 +70,36 @@ def test_the_best_number_of_trees_is_where_the_curve_stays_high():
 
 def test_a_short_curve_still_has_a_best_place():
     assert best_number_of_trees([0.1]).num_trees == 1
+
+
+DEAR = FEATURES.index("score_item_knn")
+
+
+def shop_week(seed: int) -> RankingExamples:
+    """People look at what `SIGNAL` is highest of, and buy, for much money, what `DEAR` is highest of."""
+    rng = np.random.default_rng(seed)
+    features = rng.random((REQUESTS, CANDIDATES, len(FEATURES))).astype(np.float32)
+    outcomes = np.zeros((REQUESTS, CANDIDATES, len(OUTCOMES)), np.float32)
+    requests = np.arange(REQUESTS)
+    outcomes[requests, features[:, :, SIGNAL].argmax(axis=1)] = [1, 0, 0]
+    outcomes[requests, features[:, :, DEAR].argmax(axis=1)] = [1, 1, 1]
+    sizes = np.full(REQUESTS, CANDIDATES, np.int32)
+    return RankingExamples(features.reshape(-1, len(FEATURES)), outcomes.reshape(-1, len(OUTCOMES)), sizes)
+
+
+def first_by(outcome: str, **weights: float) -> float:
+    """Share of unseen requests whose first item has the outcome, by a ranker of these weights."""
+    settings = world.RANKER.model_copy(update=weights)
+    ranker = train_ranker([shop_week(seed) for seed in range(4)], settings=settings).ranker
+    unseen = shop_week(99)
+    first = ranker.scores(unseen.features).reshape(REQUESTS, CANDIDATES).argmax(axis=1)
+    values = unseen.outcomes.reshape(REQUESTS, CANDIDATES, len(OUTCOMES))
+    return float(values[np.arange(REQUESTS), first, OUTCOMES.index(outcome)].mean())
+
+
+def test_the_more_purchases_weigh_against_clicks_the_more_of_them_come_first():
+    assert first_by("conversion", click_weight=0.0) > first_by("conversion", click_weight=1.0, conversion_weight=0.0)
+
+
+def test_money_can_be_the_goal():
+    assert first_by("revenue", click_weight=0.0, conversion_weight=0.0, revenue_weight=1.0) > 15 / CANDIDATES
