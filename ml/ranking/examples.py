@@ -56,7 +56,7 @@ def ranking_examples(
         user = bundle.users.of(user_ids.id(int(outcomes.goals.user_rows[position])))
         candidates, seen = ranking_inputs(bundle, user, user.history, at=cut)
         of_rows = outcomes.of(position, candidates.rows)
-        wanted: NDArray[np.bool_] = of_rows.any(axis=1)
+        wanted: NDArray[np.bool_] = np.logical_or.reduce(of_rows > 0, axis=1)
         if not wanted.any():
             continue
         kept = _with_some_negatives(wanted, rng, negatives)

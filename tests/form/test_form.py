@@ -69,7 +69,7 @@ def test_importing_the_graph_loads_no_heavy_library(graph: Graph) -> None:
 
 def test_keys_say_where_a_thing_lives_and_groups_at_which_station_it_is_made(graph: Graph) -> None:
     stations = {"raw": {"ingest"}, "staging": {"warehouse"}, "intermediate": {"warehouse"}, "marts": {"warehouse"}}
-    stations |= {"ml": {"training", "release"}, "monitoring": {"monitoring"}}
+    stations |= {"ml": {"training", "release", "experiments"}, "monitoring": {"monitoring"}}
     assert {
         key: group for key, group in graph.groups.items() if group not in stations.get(key.split("/")[0], set())
     } == {}
@@ -89,7 +89,9 @@ def test_every_asset_is_described_and_owned(graph: Graph) -> None:
 
 
 def test_every_job_resolves(graph: Graph) -> None:
-    assert graph.jobs == ["check_drift", "refresh_index", "retrain", "train_and_release"]
+    assert graph.jobs == [
+        "check_drift", "compare_recipes", "refresh_index", "retrain", "search_recipes", "train_and_release",
+    ]  # fmt: skip
 
 
 def tracked_files() -> list[Path]:

@@ -21,6 +21,7 @@ from ml.runtime.factors import ItemFactors
 from ml.runtime.interest import Readings
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.popular import Popularity
+from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.search import ExactIndex
 
 NUM_ITEMS = 12
@@ -40,7 +41,12 @@ def tables(**links: dict[int, dict[int, float]]) -> SourceTables:
     neighbours = {name: table(links.get(name, {})) for name in TABLES}
     recent = np.arange(NUM_ITEMS, 0, -1).astype(np.float32)  # item 0 is the most popular
     factors = ItemFactors(np.eye(NUM_ITEMS, 3, dtype=np.float16) + np.float16(0.25), np.ones(NUM_ITEMS, np.float32))
-    return SourceTables(neighbours, factors, Popularity(recent, recent, np.zeros(NUM_ITEMS, np.float32)))
+    return SourceTables(
+        neighbours,
+        factors,
+        Popularity(recent, recent, np.zeros(NUM_ITEMS, np.float32)),
+        Pulse(np.zeros((NUM_ITEMS, len(PULSE)), np.float32)),
+    )
 
 
 def history(*rows: int) -> History:
