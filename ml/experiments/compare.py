@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ml.contract.errors import RecipeError
+from ml.contract.files import locked
 from ml.contract.types import Rows
 from ml.dataset.training_data import TrainingData
 from ml.evaluation.intervals import Interval, mean_interval, paired_interval
@@ -111,11 +113,11 @@ def compare(
     cuts = validation_cuts(data, recipes[0].split, weeks=weeks)
     reports: dict[str, list[EvaluationReport]] = {recipe.name: [] for recipe in recipes}
     owners = [judged_users(data, cut, recipes[0]) for cut in cuts]
-    for cut in cuts:
-        for recipe in recipes:
+    for cut, recipe in product(cuts, recipes):
+        with locked(folder):  # another process that compares waits, and then finds it judged
             reports[recipe.name].append(_judged(data, cut, within_reach(data, recipe, oldest=cuts[-1]), folder=folder))
-            if on_judged:
-                on_judged(recipe.name, cut)
+        if on_judged:
+            on_judged(recipe.name, cut)
     together = np.concatenate(owners)
     first = recipes[0]
     return Comparison(

@@ -64,7 +64,7 @@ class RetrieverSettings(BaseModel):
     rating_weight: float = Field(0.1, ge=0, description="Weight of the rating loss.")
     conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'led to a purchase'.")
     target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
-    user_id_dropout: float = Field(0.2, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
+    user_id_dropout: float = Field(0.5, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
     item_id_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of candidates shown as a new item: attributes alone."
     )

@@ -65,11 +65,7 @@ class Forest:
         tree_words = np.cumsum([0, *(tree.num_words for tree in trees)], dtype=np.int32)
         splits = np.concatenate([tree.splits(first) for tree, first in zip(trees, tree_words.tolist(), strict=False)])
         splits = splits[np.lexsort((splits["threshold"], splits["missing"], splits["feature"]))]
-        # Not np.unique: it compares structs one by one, and nobody else runs any Python for the 25 ms that takes.
-        is_first = np.ones(len(splits), np.bool_)
-        is_first[1:] = (np.diff(splits["feature"]) != 0) | (np.diff(splits["missing"]) != 0)
-        starts = np.flatnonzero(is_first)
-        columns, ends = splits[starts], np.append(starts[1:], len(splits))
+        columns, starts, sizes = np.unique(splits[["feature", "missing"]], return_index=True, return_counts=True)
         num_features = int(_field(header, "max_feature_idx")) + 1
         # The kernel reads at these places without looking: a place that is not there must not reach it.
         _require(
@@ -78,7 +74,7 @@ class Forest:
         )
         return cls(
             num_features=num_features,
-            columns=_structs(COLUMN, columns["feature"], FILLS[columns["missing"]], starts, ends),
+            columns=_structs(COLUMN, columns["feature"], FILLS[columns["missing"]], starts, starts + sizes),
             splits=_structs(SPLIT, *(splits[name] for name in SPLIT.names or ())),
             tree_words=tree_words,
             leaf_values=np.concatenate([np.pad(tree.values, (0, -len(tree.values) % BITS)) for tree in trees]),
