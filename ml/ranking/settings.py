@@ -32,6 +32,10 @@ class RankerSettings(BaseModel):
         description="Where many users are drawn, each keeps fewer negatives: in all about so many rows.",
     )
     num_leaves: int = Field(31, ge=2, le=1_024)
+    fewer_leaves: tuple[int, ...] = Field(
+        (7,),
+        description="Smaller trees that are tried too; the newest weeks choose. Few goals a user want small trees.",
+    )
     learning_rate: float = Field(0.05, gt=0, le=1)
     max_trees: int = Field(400, ge=1, le=5_000)
     min_rows_in_leaf: int = Field(50, ge=1)

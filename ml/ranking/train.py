@@ -21,6 +21,8 @@ class TrainedRanker:
     """The ranker and how it came about."""
 
     ranker: Ranker
+    num_leaves: int
+    """Of each tree at most."""
     num_trees: int
     validation_ndcg: float
     """NDCG@10 over the candidates of the newest weeks while they were still unseen."""
@@ -43,17 +45,17 @@ class TrainedRanker:
 
 
 HELD_BACK = 0.25
-"""Share of the weeks, the newest, that decide how many trees; at least one week."""
+"""Share of the weeks, the newest, that decide how large the trees are and how many; at least one week."""
 SMOOTHED = 15
 """Trees whose NDCG is averaged before the best number is taken."""
 
-_FACTS = ("num_trees", "validation_ndcg", "num_requests", "num_rows")
+_FACTS = ("num_leaves", "num_trees", "validation_ndcg", "num_requests", "num_rows")
 
 
 def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) -> TrainedRanker:
     """LambdaMART (Burges 2010, MSR-TR-2010-82, section 7) through LightGBM.
 
-    The newest weeks decide how many trees; then all weeks are learned with that many.
+    The newest weeks decide how large the trees are and how many; then all weeks are learned with such trees.
 
     Args:
         weeks: oldest first.
@@ -70,29 +72,36 @@ def train_ranker(weeks: Sequence[RankingExamples], *, settings: RankerSettings) 
             "Land more days, or lower `split.ranker_weeks`."
         )
     held_back = max(1, round(HELD_BACK * len(weeks)))
-    seen: dict[str, dict[str, list[float]]] = {}
-    lightgbm.train(
-        lightgbm_parameters(settings),
-        _dataset(RankingExamples.joined(weeks[:-held_back]), settings),
-        num_boost_round=settings.max_trees,
-        valid_sets=[_dataset(RankingExamples.joined(weeks[-held_back:]), settings)],
-        callbacks=[
-            lightgbm.early_stopping(settings.patience, verbose=False),
-            lightgbm.record_evaluation(seen),
-        ],
-    )
-    best = best_number_of_trees(seen["valid_0"]["ndcg@10"])
+    learned, newest = RankingExamples.joined(weeks[:-held_back]), RankingExamples.joined(weeks[-held_back:])
+    sizes = sorted({settings.num_leaves, *settings.fewer_leaves})
+    tried = {leaves: _tried(learned, newest, settings.model_copy(update={"num_leaves": leaves})) for leaves in sizes}
+    leaves, best = max(tried.items(), key=lambda size: size[1].ndcg)  # of equals the smaller trees, which come first
     everything = RankingExamples.joined(weeks)
-    booster = lightgbm.train(
-        lightgbm_parameters(settings), _dataset(everything, settings), num_boost_round=best.num_trees
-    )
+    chosen = settings.model_copy(update={"num_leaves": leaves})
+    booster = lightgbm.train(lightgbm_parameters(chosen), _dataset(everything, chosen), num_boost_round=best.num_trees)
     return TrainedRanker(
         ranker=Ranker(booster.model_to_string()),
+        num_leaves=leaves,
         num_trees=best.num_trees,
         validation_ndcg=best.ndcg,
         num_requests=len(everything.group_sizes),
         num_rows=len(everything.outcomes),
     )
+
+
+def _tried(learned: RankingExamples, newest: RankingExamples, settings: RankerSettings) -> "BestNumber":
+    """How many trees of one size are best on the newest weeks, and how good they are there."""
+    import lightgbm
+
+    seen: dict[str, dict[str, list[float]]] = {}
+    lightgbm.train(
+        lightgbm_parameters(settings),
+        _dataset(learned, settings),
+        num_boost_round=settings.max_trees,
+        valid_sets=[_dataset(newest, settings)],
+        callbacks=[lightgbm.early_stopping(settings.patience, verbose=False), lightgbm.record_evaluation(seen)],
+    )
+    return best_number_of_trees(seen["valid_0"]["ndcg@10"])
 
 
 class BestNumber(NamedTuple):

@@ -103,3 +103,15 @@ def test_the_more_purchases_weigh_against_clicks_the_more_of_them_come_first():
 
 def test_money_can_be_the_goal():
     assert first_by("revenue", click_weight=0.0, conversion_weight=0.0, revenue_weight=1.0) > 15 / CANDIDATES
+
+
+def test_the_newest_weeks_choose_how_large_the_trees_are():
+    weeks = [week(seed) for seed in range(4)]
+    alone = {
+        leaves: train_ranker(weeks, settings=world.RANKER.model_copy(update={"num_leaves": leaves, "fewer_leaves": ()}))
+        for leaves in (3, 31)
+    }
+    chosen = train_ranker(weeks, settings=world.RANKER.model_copy(update={"num_leaves": 31, "fewer_leaves": (3,)}))
+    best = max(alone.values(), key=lambda trained: trained.validation_ndcg)
+    assert (chosen.num_leaves, chosen.validation_ndcg) == (best.num_leaves, best.validation_ndcg)
+    assert chosen.ranker.text == best.ranker.text
