@@ -17,9 +17,8 @@ RESTS = 3.0
 """Seconds of rest for each second of work: a quarter of a core, and of the interpreter."""
 LEAST_REST_SECONDS = 0.002
 """Below it work goes on: a sleep of microseconds is mostly overhead."""
-_LOWER_PRIORITY = 10
-"""A tenth of the share of others: workers at 80 % of what they can do have that to spare, and not the quarter of a core that 5 would take.
-At the lowest it might never end."""
+_LOWER_PRIORITY = 5
+"""A third of the share of others, so it takes a quarter of a core that is asked for by all; at the lowest it might never end."""
 
 Result = TypeVar("Result")
 
