@@ -21,8 +21,8 @@ def optimizer_of(settings: RetrieverSettings, num_steps: int) -> Any:
 class RowwiseAdam(tf.keras.optimizers.Adam):  # type: ignore[misc]  # TensorFlow has no types
     """Adam whose moments of a table's row rest while nothing looks the row up.
 
-    Keras' own lets them fade in every step and moves every row of every table by what is left of them: with 70 thousand rows
-    of 64 numbers that was two thirds of a training step, and a rare row went on moving for dozens of steps after its one gradient.
+    Keras' own lets them fade in every step and moves every row of every table by what is left of them: a step costs what the
+    tables hold, and a rare row goes on moving for dozens of steps after its one gradient.
     """
 
     def update_step(self, gradient: Any, variable: Any) -> None:

@@ -69,7 +69,7 @@ def start_from(items: Floats, model: "MultitaskModel") -> None:
     """Put the items' first vectors into the towers, and silence what would drown them until it has learned something.
 
     Users get none. Theirs would be made of the very items they are about to be taught: with it the training loss of Amazon
-    Beauty fell to 3.5 and NDCG@10 to .0475, without it they are 4.4 and .0566. The mean of a history, which leaves out the item
+    Beauty fell to 3.2 in 8 epochs and NDCG@10 was .0475, without it 4.2 in 5 epochs and .0566. The mean of a history, which leaves out the item
     asked for, says the same of a user honestly. All they start with is that they like what is popular.
     """
     vectors = model.candidate_tower.item_table.embeddings
