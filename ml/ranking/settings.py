@@ -27,7 +27,7 @@ class RankerSettings(BaseModel):
         250, ge=10, description="Candidates of no worth kept per user at most, drawn at random."
     )
     rows_per_week: int = Field(
-        80_000,
+        40_000,
         ge=1_000,
         description="Where many users are drawn, each keeps fewer negatives: in all about so many rows.",
     )
