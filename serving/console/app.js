@@ -154,9 +154,13 @@ function showAnswer(took) {
 function showFacts() {
   const { list, other } = shown;
   const beside = other && moves(other.recommendations, list.recommendations);
+  const aboutItems = picked.surface.id !== "homepage" && picked.surface.id !== "rank";
   const chips = [
     beside && h("span", { className: "chip", textContent: `${list.recommendations.length - beside.fresh.length} of ${list.recommendations.length} in both, ${beside.moved.length} at other places` }),
-    h("span", { className: "chip", textContent: list.context.personalised ? "personal" : picked.surface.id === "homepage" || picked.surface.id === "rank" ? "popular: nothing is known of this visitor" : "about items" }),
+    aboutItems && h("span", { className: "chip", textContent: "about items" }),
+    list.context.personalised
+      ? h("span", { className: "chip", textContent: "personal" })
+      : !aboutItems && h("span", { className: "chip", textContent: "popular: nothing is known of this visitor" }),
     ...list.degraded.map((stage) => h("span", { className: "chip warn", textContent: `degraded: ${stage}` })),
     ...(list.removed ?? []).map((one) => h("span", { className: "chip warn", textContent: `${one.product_id}: ${one.rules.join(", ")}` })),
   ];

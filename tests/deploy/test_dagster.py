@@ -135,8 +135,8 @@ def test_steps_that_can_be_sized_are_the_steps_there_are() -> None:
     """A step with a wrong name would silently get the default pod."""
     from orchestration.definitions import defs
 
-    steps = {node.name for node in defs.resolve_job_def("train_and_release").graph.nodes}
-    steps |= {node.name for node in defs.resolve_job_def("check_drift").graph.nodes}
+    jobs = ("train_and_release", "check_drift", "search_recipes", "compare_recipes")
+    steps = {node.name for job in jobs for node in defs.resolve_job_def(job).graph.nodes}
     assert {step.rpartition("/")[2] for step in Step.__args__} <= steps
 
 

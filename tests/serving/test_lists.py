@@ -90,7 +90,7 @@ def test_a_session_without_a_user_is_understood_from_what_it_just_looked_at(clie
     else:
         answer = posted(client, CART, item_ids=["i003"], recent_items=recent, limit=4)
     assert set(of_category(answer)) == {3}
-    assert answer["context"]["personalised"] is (surface != "cart")
+    assert answer["context"]["personalised"] is True
 
 
 def test_what_a_session_did_changes_its_next_list_and_nobody_elses(client):

@@ -474,12 +474,13 @@ def test_older_examples_weigh_less(examples):
 def test_history_dropout_hides_the_past_of_some(examples):
     from ml.retrieval.multitask import MultitaskModel
     from ml.retrieval.negatives import Negatives
-    from ml.retrieval.train import _optimizer, _Steps
+    from ml.retrieval.optimizers import optimizer_of
+    from ml.retrieval.train import _Steps
 
     def users_without_a_past(share: float) -> float:
         settings = QUICK.model_copy(update={"history_dropout": share, "batch_size": 512})
         model = MultitaskModel(examples.encoder, settings)
-        model.compile(_optimizer(settings, 10))
+        model.compile(optimizer_of(settings, 10))
         batch = next(_Steps(examples, None, Negatives.of(examples, settings), None, 0.0).epoch(0, settings))
         with_past = np.asarray(batch.query.history_events).any(axis=1)
         return 1 - float(np.asarray(model._with_strangers(batch).query.history_events).any(axis=1)[with_past].mean())

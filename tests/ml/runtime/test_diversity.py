@@ -119,7 +119,7 @@ def test_less_weight_on_relevance_makes_a_list_more_varied(bundle, request_):
         mean_likeness(bundle, recommend(of(bundle, weight), request_, now=NOW)) for weight in (1.0, 0.7, 0.1)
     )
     assert most <= varied_ + 1e-3
-    assert varied_ <= by_score
+    assert varied_ <= by_score + 1e-6  # the same list: sums in another order
     assert most < by_score - 0.1
 
 
