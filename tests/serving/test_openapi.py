@@ -152,7 +152,8 @@ def test_the_service_keeps_every_promise_of_its_page(fuzzed, page):
         name.lower() for name in operations(page) if not name.endswith("/comparison")
     }
     assert not [answer for answer in findings.answers if answer[1] >= 500]
-    assert {status for _, status in findings.answers} == {200, 401, 404, 405, 410, 422}
+    # Whether a chain names a version that went beside a list it has just been given is chance: test_inspection asks for that, too.
+    assert {status for _, status in findings.answers} - {410} == {200, 401, 404, 405, 422}
 
 
 def test_answers_lead_where_the_page_says(fuzzed):
