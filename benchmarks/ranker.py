@@ -31,7 +31,7 @@ from ml.ranking.settings import RankerSettings
 from ml.ranking.train import lightgbm_parameters
 from ml.ranking.worth import grades
 from ml.runtime.forest import Forest
-from ml.runtime.kernel import score_forest
+from ml.runtime.kernel import compiled
 
 TREES, ROWS, RANDOM_FEATURES, ROUNDS = 300, 500, 100, 60
 
@@ -106,13 +106,13 @@ def compared(booster: lightgbm.Booster, asked: list[Floats]) -> Iterator[str]:
 
 
 def scorers(booster: lightgbm.Booster) -> dict[str, Scorer]:
-    forest, kernel = Forest.parse(booster.model_to_string()), score_forest()
+    forest, kernel = Forest.parse(booster.model_to_string()), compiled()
     if kernel is None:
         raise SystemExit("The kernel is not built: python -m tools.build_kernel")
     single, double = onnx_scorer(booster, np.float32), onnx_scorer(booster, np.float64)
     return {
         "LightGBM": lambda rows: booster.predict(rows, num_threads=1),
-        "kernel": lambda rows: forest.scores(rows, kernel),
+        "kernel": lambda rows: forest.scores(rows, kernel.score_forest),
         "ONNX Runtime, float": single,
         "ONNX Runtime, double": double,
     }
