@@ -38,6 +38,7 @@ class Kernel:
     reciprocal_ranks: Function
     side_by_side: Function
     first_within_limits: Function
+    dense_layers: Function
 
     @classmethod
     def of(cls, built: Path) -> Self:
@@ -58,6 +59,7 @@ class Kernel:
             reciprocal_ranks=_typed(short.reciprocal_ranks, A, N, N, A),
             side_by_side=_typed(short.side_by_side, A, N, N, N, A),
             first_within_limits=_typed(short.first_within_limits, A, N, A, N, N, A),
+            dense_layers=_typed(short.dense_layers, A, A, N, A, N, A, N),
         )
 
 

@@ -366,7 +366,7 @@ class _Found:
             user_features=user.features,
             items=bundle.items,
             pulse=bundle.sources.pulse,
-            heads=bundle.towers.rate(self.query, bundle.vectors[self.candidates.rows]),
+            heads=bundle.towers.rate(self.query, bundle.vectors, self.candidates.rows),
             at=at,
         )
 
