@@ -35,27 +35,6 @@ static int64_t most_places(const struct source *sources, int64_t num_sources, in
     return most < catalogue ? most : catalogue;
 }
 
-/* Puts the `k` largest of `count` distinct words in front. */
-static void select_largest(uint64_t *words, int64_t count, int64_t k) {
-    int64_t first = 0, last = count - 1;
-    while (first < last) {
-        uint64_t a = words[first], b = words[first + (last - first) / 2], c = words[last];
-        uint64_t pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
-        int64_t i = first, j = last;
-        while (i <= j) {
-            while (words[i] > pivot) i++;
-            while (words[j] < pivot) j--;
-            if (i > j) break;
-            uint64_t word = words[i];
-            words[i++] = words[j];
-            words[j--] = word;
-        }
-        if (k - 1 <= j) last = j;
-        else if (k - 1 >= i) first = i;
-        else return;
-    }
-}
-
 static inline void propose(struct joined *joined, const uint8_t *allowed, int64_t place, int64_t source) {
     if (allowed[joined->places.numbers[place]]) joined->proposed_by[place] |= 1u << source;
 }

@@ -51,6 +51,27 @@ static inline void sort_words(uint64_t *words, uint64_t *space, int64_t count, i
     if (from != words) memcpy(words, from, sizeof *words * count);
 }
 
+/* Puts the `k` largest of `count` distinct words in front. */
+static inline void select_largest(uint64_t *words, int64_t count, int64_t k) {
+    int64_t first = 0, last = count - 1;
+    while (first < last) {
+        uint64_t a = words[first], b = words[first + (last - first) / 2], c = words[last];
+        uint64_t pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+        int64_t i = first, j = last;
+        while (i <= j) {
+            while (words[i] > pivot) i++;
+            while (words[j] < pivot) j--;
+            if (i > j) break;
+            uint64_t word = words[i];
+            words[i++] = words[j];
+            words[j--] = word;
+        }
+        if (k - 1 <= j) last = j;
+        else if (k - 1 >= i) first = i;
+        else return;
+    }
+}
+
 /* Numbers from 0 on, each with its place among those seen so far. */
 struct places {
     int32_t *slots; /* Where a number's place is noted, FREE where none is. */
