@@ -32,6 +32,7 @@ class Kernel:
     score_forest: Function
     join_sources: Function
     sum_by_row: Function
+    read_history: Function
     past_features: Function
     shares_of_groups: Function
     shares_of_best: Function
@@ -58,6 +59,7 @@ class Kernel:
             score_forest=_typed(long.score_forest, A, N, N, A, N, A, A, N, A, A, A),
             join_sources=_typed(short.join_sources, A, N, A, N, A, N, A, A, A),
             sum_by_row=_typed(short.sum_by_row, A, A, N, A, A),
+            read_history=_typed(short.read_history, A, A, A, N, A, A, N, A, A, A, A, A, A),
             past_features=_typed(short.past_features, A, A, N, A, N, A, N, A),
             shares_of_groups=_typed(short.shares_of_groups, A, A, N, A, N, A, N, A, N),
             shares_of_best=_typed(short.shares_of_best, A, N, N, A),

@@ -19,9 +19,11 @@ struct source {
 struct joined {
     struct places places;
     double *sums;          /* By place, of the source at work; 0 between two of them. */
+    double *other_sums;    /* The same of a second source that asks the same table. */
     uint32_t *proposed_by; /* By place, a bit for each source that may propose it, and one for the caller. */
     uint32_t *scored_by;   /* The same for a score. */
     int32_t *touched;      /* Places the source at work has scored. */
+    int32_t *other_touched;
     float *scores;         /* `[num_sources, most]`; holds nothing where no bit says so. */
     int64_t most;
 };
@@ -43,7 +45,7 @@ static inline void propose(struct joined *joined, const uint8_t *allowed, int64_
 static inline int64_t heard_of(struct joined *joined, int32_t row) {
     int64_t known = joined->places.count, place = place_of(&joined->places, row);
     if (place == known) {
-        joined->sums[place] = 0.0;
+        joined->sums[place] = joined->other_sums[place] = 0.0;
         joined->proposed_by[place] = joined->scored_by[place] = 0;
     }
     return place;
@@ -76,15 +78,58 @@ static int64_t add_up(struct joined *joined, const struct source *s) {
     return num_touched;
 }
 
+struct touched {
+    int64_t one, other;
+};
+
+/* The same for two sources that ask one table about ascending items: the neighbours of what both ask about are looked up once. */
+static struct touched add_up_both(struct joined *joined, const struct source *s, const struct source *t) {
+    struct touched count = {0, 0};
+    for (int64_t i = 0, k = 0; i < s->num_items || k < t->num_items;) {
+        int of_one = k == t->num_items || (i < s->num_items && s->items[i] <= t->items[k]);
+        int of_other = i == s->num_items || (k < t->num_items && t->items[k] <= s->items[i]);
+        int32_t item = of_one ? s->items[i] : t->items[k];
+        float one = of_one ? s->strengths[i++] : 0.0f, other = of_other ? t->strengths[k++] : 0.0f;
+        if (i + AHEAD < s->num_items) look_ahead(s, s->starts[s->items[i + AHEAD]]);
+        for (int64_t j = s->starts[item]; j < s->starts[item + 1]; j++) {
+            int64_t place = heard_of(joined, s->neighbours[j]);
+            if (of_one) {
+                if (joined->sums[place] == 0.0) joined->touched[count.one++] = (int32_t)place;
+                joined->sums[place] += (double)(s->weights[j] * one);
+            }
+            if (of_other) {
+                if (joined->other_sums[place] == 0.0) joined->other_touched[count.other++] = (int32_t)place;
+                joined->other_sums[place] += (double)(s->weights[j] * other);
+            }
+        }
+    }
+    return count;
+}
+
+static int is_ascending(const struct source *s) {
+    for (int64_t i = 1; i < s->num_items; i++)
+        if (s->items[i] <= s->items[i - 1]) return 0;
+    return 1;
+}
+
+/* The next source that asks the same table, if both can be asked at once; NULL if there is none. */
+static const struct source *twin_of(const struct source *s, const struct source *end) {
+    if (!s->starts || !is_ascending(s)) return NULL;
+    for (const struct source *t = s + 1; t < end; t++)
+        if (t->starts == s->starts) return is_ascending(t) ? t : NULL;
+    return NULL;
+}
+
 /* The sums become the source's scores, and the best of them its proposals. */
 static void settle(
-    struct joined *joined, const struct source *s, int64_t source, int64_t num_touched, const uint8_t *allowed, uint64_t *words
+    struct joined *joined, const struct source *s, int64_t source, int64_t num_touched, const uint8_t *allowed, uint64_t *words, double *sums,
+    const int32_t *touched
 ) {
     int64_t num_positive = 0;
     for (int64_t i = 0; i < num_touched; i++) {
-        int64_t place = joined->touched[i];
-        float score = (float)joined->sums[place];
-        joined->sums[place] = 0.0; /* Seen again, it scores nothing more. */
+        int64_t place = touched[i];
+        float score = (float)sums[place];
+        sums[place] = 0.0; /* Seen again, it scores nothing more. */
         if (score == 0.0f) continue;
         joined->scores[source * joined->most + place] = score;
         joined->scored_by[place] |= 1u << source;
@@ -109,7 +154,11 @@ static void hear(struct joined *joined, const struct source *s, int64_t source, 
             joined->touched[num_touched] = (int32_t)place;
         }
     }
-    settle(joined, s, source, num_touched, allowed, words);
+    settle(joined, s, source, num_touched, allowed, words, joined->sums, joined->touched);
+}
+
+/* What a source proposes whatever the scores. */
+static void propose_besides(struct joined *joined, const struct source *s, int64_t source, const uint8_t *allowed) {
     for (int64_t i = 0; i < s->num_proposals; i++) propose(joined, allowed, heard_of(joined, s->proposals[i]), source);
 }
 
@@ -130,20 +179,36 @@ int64_t join_sources(
     }
     int64_t num_words = 2 * ((most_touched > most ? most_touched : most) + 1);
     char *memory = room_for(
-        sizeof(uint64_t) * num_words + sizeof(double) * most_known + sizeof(int32_t) * (num_slots + 3 * most_known + most_touched)
+        sizeof(uint64_t) * num_words + sizeof(double) * 2 * most_known + sizeof(int32_t) * (num_slots + 3 * most_known + 2 * most_touched)
         + sizeof(float) * most_known * num_sources
     );
     if (!memory) return -1;
     uint64_t *words = (uint64_t *)memory;
     struct joined joined;
     joined.sums = (double *)(words + num_words);
-    joined.scores = (float *)(joined.sums + most_known);
+    joined.other_sums = joined.sums + most_known;
+    joined.scores = (float *)(joined.other_sums + most_known);
     joined.proposed_by = (uint32_t *)(joined.scores + most_known * num_sources);
     joined.scored_by = joined.proposed_by + most_known;
     joined.touched = (int32_t *)(joined.scored_by + most_known);
     joined.most = most_known;
-    joined.places = places_in(joined.touched + most_touched + most_known, joined.touched + most_touched, num_slots);
-    for (int64_t s = 0; s < num_sources; s++) hear(&joined, sources + s, s, allowed, words);
+    joined.other_touched = joined.touched + most_touched;
+    int32_t *numbers = joined.other_touched + most_touched;
+    joined.places = places_in(numbers + most_known, numbers, num_slots);
+    uint32_t heard = 0; /* A bit for each source that was asked with the one before it. */
+    for (int64_t s = 0; s < num_sources; s++) {
+        if (heard >> s & 1) continue;
+        const struct source *twin = twin_of(sources + s, sources + num_sources);
+        if (!twin) {
+            hear(&joined, sources + s, s, allowed, words);
+            continue;
+        }
+        struct touched count = add_up_both(&joined, sources + s, twin);
+        settle(&joined, sources + s, s, count.one, allowed, words, joined.sums, joined.touched);
+        settle(&joined, twin, twin - sources, count.other, allowed, words, joined.other_sums, joined.other_touched);
+        heard |= 1u << (twin - sources);
+    }
+    for (int64_t s = 0; s < num_sources; s++) propose_besides(&joined, sources + s, s, allowed);
     for (int64_t i = 0; i < num_named; i++) propose(&joined, allowed, heard_of(&joined, named[i]), num_sources);
     int64_t count = 0;
     for (int64_t place = 0; place < joined.places.count; place++)
@@ -175,5 +240,52 @@ int64_t sum_by_row(const int32_t *rows, const float *numbers, int64_t count, int
         distinct[found] = (int32_t)row;
         sums[found] = (float)sum;
     }
+    return found;
+}
+
+/* One history by ascending item: how much each event of it weighs in all `lasting [returned]`, and as it has faded `fading`. Of the newest events
+   that weigh more than 0, the `most` newest distinct items, and how many moments before the last each was: `newest`, `moments [*num_newest]`.
+   -1 when there is no memory. */
+int64_t read_history(
+    const int32_t *items, const int8_t *codes, const int64_t *occurred_at, int64_t num_events, const float *weight_of_code, const float *faded,
+    int64_t most, int32_t *distinct, float *lasting, float *fading, int32_t *newest, int64_t *moments, int64_t *num_newest
+) {
+    uint64_t *words = room_for(2 * sizeof *words * (num_events + 1));
+    if (!words) return -1;
+    for (int64_t i = 0; i < num_events; i++) words[i] = (uint64_t)(uint32_t)items[i] << 32 | (uint64_t)i;
+    sort_words(words, words + num_events, num_events, 32, 64);
+    int64_t found = 0, count = 0, moment = 0, last = -1;
+    for (int64_t i = 0; i < num_events; found++) {
+        uint64_t item = words[i] >> 32;
+        double sum = 0.0, faded_sum = 0.0;
+        for (; i < num_events && words[i] >> 32 == item; i++) {
+            int64_t event = (int64_t)(words[i] & 0xffffffffu);
+            sum += (double)weight_of_code[codes[event]];
+            faded_sum += (double)faded[event];
+        }
+        distinct[found] = (int32_t)item;
+        lasting[found] = (float)sum;
+        fading[found] = (float)faded_sum;
+    }
+    for (int64_t i = num_events - 1; i >= 0 && count < most; i--) {
+        if (!(weight_of_code[codes[i]] > 0)) continue;
+        moment += last >= 0 && occurred_at[i] != occurred_at[last];
+        last = i;
+        int64_t j = 0;
+        while (j < count && newest[j] != items[i]) j++;
+        if (j < count) continue;
+        newest[count] = items[i];
+        moments[count++] = moment;
+    }
+    for (int64_t i = 1; i < count; i++) /* By ascending item, as every reading is. */
+        for (int64_t j = i; j > 0 && newest[j - 1] > newest[j]; j--) {
+            int32_t item = newest[j];
+            int64_t at = moments[j];
+            newest[j] = newest[j - 1];
+            moments[j] = moments[j - 1];
+            newest[j - 1] = item;
+            moments[j - 1] = at;
+        }
+    *num_newest = count;
     return found;
 }

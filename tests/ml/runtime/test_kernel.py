@@ -11,7 +11,7 @@ from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
 from ml.contract.errors import ContractError
 from ml.contract.events import EVENT_TYPES
 from ml.features.history import SECONDS_PER_DAY, History
-from ml.runtime import blocks, candidates, enrich, kernel, likeness, places, sources, sparse_scores
+from ml.runtime import blocks, candidates, enrich, interest, kernel, likeness, places, sources, sparse_scores
 from ml.runtime.blocks import Taken, Written
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.neighbours import NeighbourTable
@@ -39,7 +39,7 @@ def compiled() -> kernel.Kernel:
 
 
 def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (candidates, enrich, likeness, places, sources, sparse_scores):
+    for module in (candidates, enrich, interest, likeness, places, sources, sparse_scores):
         monkeypatch.setattr(module, "compiled", lambda: None)
 
 
@@ -145,6 +145,39 @@ def an_asking(rng: np.random.Generator, catalogue: int) -> enrich.Asking:
         heads=HeadPredictions(*predicted),
         at=NOW,
     )
+
+
+@EFFORT
+@given(SEEDS, st.integers(1, 20))
+def test_a_history_is_read_alike(seed, newest_items):
+    rng = np.random.default_rng(seed)
+    history = a_history(rng, 30)
+    history = history.taken(np.repeat(np.arange(len(history)), rng.integers(0, 3, len(history))))
+    faded = numbers(rng, len(history))
+    ours = interest.read_by_kernel(history, faded, newest_items, kernel=kernel.compiled())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = interest.read_by_numpy(history, faded, newest_items)
+    for name, values in ours._asdict().items():
+        np.testing.assert_array_equal(values, getattr(twin, name), err_msg=name)
+
+
+@EFFORT
+@given(SEEDS, st.integers(2, 40))
+def test_two_sources_that_ask_one_table_are_joined_as_each_by_itself(seed, catalogue):
+    rng = np.random.default_rng(seed)
+    asked = table(rng, catalogue)
+    rows = [some_rows(rng, catalogue, distinct=True) for _ in range(3)]
+    rows[int(rng.integers(0, 3))] = rng.permutation(catalogue)[:5].astype(np.int32)  # not ascending: asked by itself
+    said = [Source(Neighbours(asked, each, numbers(rng, len(each))), int(rng.integers(0, 30))) for each in rows]
+    allowed = rng.random(catalogue) < 0.8
+    ours = sources.by_kernel(said, np.empty(0, np.int32), allowed, kernel.compiled())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = sources.by_numpy(said, np.empty(0, np.int32), allowed)
+    np.testing.assert_array_equal(ours.rows, twin.rows)
+    np.testing.assert_array_equal(ours.scores, twin.scores)
+    np.testing.assert_array_equal(ours.proposed, twin.proposed)
 
 
 @EFFORT
