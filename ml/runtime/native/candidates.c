@@ -28,11 +28,44 @@ struct joined {
     int64_t most;
 };
 
-static int64_t most_places(const struct source *sources, int64_t num_sources, int64_t num_named, int64_t catalogue) {
+static int is_ascending(const struct source *s) {
+    for (int64_t i = 1; i < s->num_items; i++)
+        if (s->items[i] <= s->items[i - 1]) return 0;
+    return 1;
+}
+
+/* The next source that asks the same table, if both can be asked at once; NULL if there is none. */
+static const struct source *twin_of(const struct source *s, const struct source *end) {
+    if (!s->starts || !is_ascending(s)) return NULL;
+    for (const struct source *t = s + 1; t < end; t++)
+        if (t->starts == s->starts) return is_ascending(t) ? t : NULL;
+    return NULL;
+}
+
+static int64_t num_neighbours(const struct source *s, int32_t item) { return s->starts[item + 1] - s->starts[item]; }
+
+/* Of a source that asks a table, or of two of them where both are asked at once. */
+static int64_t num_heard(const struct source *s, const struct source *twin) {
+    int64_t heard = 0;
+    for (int64_t i = 0; i < s->num_items; i++) heard += num_neighbours(s, s->items[i]);
+    for (int64_t i = 0, k = 0; twin && k < twin->num_items; k++) {
+        while (i < s->num_items && s->items[i] < twin->items[k]) i++;
+        if (i == s->num_items || s->items[i] != twin->items[k]) heard += num_neighbours(twin, twin->items[k]);
+    }
+    return heard;
+}
+
+/* How many items there can be at most, and how many words any of the sources needs `*most_touched`. */
+static int64_t most_places(const struct source *sources, int64_t num_sources, int64_t num_named, int64_t catalogue, int64_t *most_touched) {
     int64_t most = num_named;
-    for (const struct source *s = sources; s < sources + num_sources; s++) {
-        most += s->num_proposals + (s->starts ? 0 : s->num_items);
-        for (int64_t i = 0; s->starts && i < s->num_items; i++) most += s->starts[s->items[i] + 1] - s->starts[s->items[i]];
+    uint32_t counted = 0;
+    *most_touched = 0;
+    for (int64_t s = 0; s < num_sources; s++) {
+        const struct source *twin = counted >> s & 1 ? NULL : twin_of(sources + s, sources + num_sources);
+        int64_t heard = counted >> s & 1 ? 0 : sources[s].starts ? num_heard(sources + s, twin) : sources[s].num_items;
+        if (twin) counted |= 1u << (twin - sources);
+        if (heard > *most_touched) *most_touched = heard;
+        most += sources[s].num_proposals + heard;
     }
     return most < catalogue ? most : catalogue;
 }
@@ -71,7 +104,8 @@ static int64_t add_up(struct joined *joined, const struct source *s) {
             float score = s->weights[j] * s->strengths[i];
             int64_t place = heard_of(joined, s->neighbours[j]);
             /* What has summed up to nothing meanwhile is touched twice, and looked at once: see `settle`. */
-            if (joined->sums[place] == 0.0) joined->touched[num_touched++] = (int32_t)place;
+            joined->touched[num_touched] = (int32_t)place;
+            num_touched += joined->sums[place] == 0.0;
             joined->sums[place] += (double)score;
         }
     }
@@ -94,30 +128,18 @@ static struct touched add_up_both(struct joined *joined, const struct source *s,
         for (int64_t j = s->starts[item]; j < s->starts[item + 1]; j++) {
             int64_t place = heard_of(joined, s->neighbours[j]);
             if (of_one) {
-                if (joined->sums[place] == 0.0) joined->touched[count.one++] = (int32_t)place;
+                joined->touched[count.one] = (int32_t)place;
+                count.one += joined->sums[place] == 0.0;
                 joined->sums[place] += (double)(s->weights[j] * one);
             }
             if (of_other) {
-                if (joined->other_sums[place] == 0.0) joined->other_touched[count.other++] = (int32_t)place;
+                joined->other_touched[count.other] = (int32_t)place;
+                count.other += joined->other_sums[place] == 0.0;
                 joined->other_sums[place] += (double)(s->weights[j] * other);
             }
         }
     }
     return count;
-}
-
-static int is_ascending(const struct source *s) {
-    for (int64_t i = 1; i < s->num_items; i++)
-        if (s->items[i] <= s->items[i - 1]) return 0;
-    return 1;
-}
-
-/* The next source that asks the same table, if both can be asked at once; NULL if there is none. */
-static const struct source *twin_of(const struct source *s, const struct source *end) {
-    if (!s->starts || !is_ascending(s)) return NULL;
-    for (const struct source *t = s + 1; t < end; t++)
-        if (t->starts == s->starts) return is_ascending(t) ? t : NULL;
-    return NULL;
 }
 
 /* The sums become the source's scores, and the best of them its proposals. */
@@ -134,9 +156,9 @@ static void settle(
         joined->scores[source * joined->most + place] = score;
         joined->scored_by[place] |= 1u << source;
         uint32_t bits, row = (uint32_t)joined->places.numbers[place];
-        if (score < 0.0f || !allowed[row]) continue;
         memcpy(&bits, &score, sizeof bits);
-        words[num_positive++] = (uint64_t)bits << 32 | (0xffffffffu - row); /* Of equal scores the lower row is the better. */
+        words[num_positive] = (uint64_t)bits << 32 | (0xffffffffu - row); /* Of equal scores the lower row is the better. */
+        num_positive += score > 0.0f && allowed[row];
     }
     int64_t k = s->at_most < num_positive ? s->at_most : num_positive;
     if (0 < k && k < num_positive) select_largest(words, num_positive, k);
@@ -169,14 +191,9 @@ int64_t join_sources(
     const struct source *sources, int64_t num_sources, const int32_t *named, int64_t num_named, const uint8_t *allowed, int64_t catalogue,
     int32_t *rows, float *scores, uint8_t *proposed
 ) {
-    int64_t most_known = most_places(sources, num_sources, num_named, catalogue), num_slots = slots_for(most_known);
-    int64_t most_touched = 0, most = num_named;
-    for (const struct source *s = sources; s < sources + num_sources; s++) {
-        most += s->num_proposals + s->at_most;
-        int64_t touched = s->starts ? 0 : s->num_items;
-        for (int64_t i = 0; s->starts && i < s->num_items; i++) touched += s->starts[s->items[i] + 1] - s->starts[s->items[i]];
-        if (touched > most_touched) most_touched = touched;
-    }
+    int64_t most_touched, most_known = most_places(sources, num_sources, num_named, catalogue, &most_touched), num_slots = slots_for(most_known);
+    int64_t most = num_named;
+    for (const struct source *s = sources; s < sources + num_sources; s++) most += s->num_proposals + s->at_most;
     int64_t num_words = 2 * ((most_touched > most ? most_touched : most) + 1);
     char *memory = room_for(
         sizeof(uint64_t) * num_words + sizeof(double) * 2 * most_known + sizeof(int32_t) * (num_slots + 3 * most_known + 2 * most_touched)
