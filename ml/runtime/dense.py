@@ -77,21 +77,22 @@ class HeadLayers:
         """What the head says before it is put into units: value and conversion, a logit `[len(rows), 2]`.
 
         Args:
-            query: `[dimension]`.
-            vectors: `[num_items, dimension]`.
+            query: `[at least dimension]`: the first numbers are what the head knows, as in the vectors.
+            vectors: `[num_items, the same]`.
 
         Raises:
-            ContractError: the vectors are of another length than the head's.
+            ContractError: the vectors are shorter than the head's, or query and vectors are not of one length.
         """
-        if vectors.shape[1] != len(self.of_candidate):
+        if vectors.shape[1] < len(self.of_candidate) or vectors.shape[1:] != query.shape:
             raise ContractError(
-                f"The rating head takes vectors of {len(self.of_candidate)} numbers. Received: {list(vectors.shape)}. "
-                "Vectors and head must be of one training."
+                f"The rating head takes vectors of at least {len(self.of_candidate)} numbers, and a query as long. "
+                f"Received: {list(vectors.shape)} and {list(query.shape)}. Vectors and head must be of one training."
             )
         return by_kernel(self.first_and_after(query), vectors, rows, kernel)
 
     def first_and_after(self, query: Floats) -> tuple[Layer, ...]:
         """All layers for one query, each ready to be multiplied with what comes before it."""
+        query = query[: len(self.of_candidate)]
         weights = self.of_product * query[:, None]
         weights += self.of_candidate
         return Layer(weights, query @ self.of_query.weights + self.of_query.bias), *self.after
@@ -150,7 +151,7 @@ def by_kernel(layers: Sequence[Layer], vectors: Floats, rows: Rows, kernel: Kern
     answers = np.empty((len(rows), ANSWERS), np.float32)
     told = structs(layer.struct() for layer in layers)
     kernel.dense_layers(
-        address(vectors, np.float32), address(rows, np.int32), len(rows), told.buffer_info()[0], len(layers),
+        address(vectors, np.float32), vectors.shape[1], address(rows, np.int32), len(rows), told.buffer_info()[0], len(layers),
         address(answers, np.float32), ANSWERS,
     )  # fmt: skip
     return answers
@@ -158,7 +159,7 @@ def by_kernel(layers: Sequence[Layer], vectors: Floats, rows: Rows, kernel: Kern
 
 def by_numpy(layers: Sequence[Layer], vectors: Floats, rows: Rows) -> Floats:
     """The same, added up in the same order: a product by BLAS would round otherwise on every processor."""
-    x = vectors[rows]
+    x = vectors[rows, : len(layers[0].weights)]
     for place, layer in enumerate(layers):
         sums = np.tile(layer.bias, (len(x), 1))
         for values, weights in zip(x.T, layer.weights, strict=True):

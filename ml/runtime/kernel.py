@@ -68,7 +68,7 @@ class Kernel:
             source_features=_typed(short.source_features, A, A, A, A, N, N, A, N),
             side_by_side=_typed(short.side_by_side, A, N, N, N, A),
             first_within_limits=_typed(short.first_within_limits, A, N, A, N, N, A),
-            dense_layers=_typed(short.dense_layers, A, A, N, A, N, A, N),
+            dense_layers=_typed(short.dense_layers, A, N, A, N, A, N, A, N),
             score_by_floats=_typed(short.score_by_floats, A, A, N, N, A, A, N),
             score_by_halves=_typed(short.score_by_halves, A, A, N, N, A, A, N),
             sum_of_halves=_typed(short.sum_of_halves, A, A, A, N, N, A),

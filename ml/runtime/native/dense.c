@@ -14,9 +14,9 @@ struct layer {
     int64_t inputs, outputs;
 };
 
-#define PARAMETERS const float *table, const int32_t *rows, int64_t num_rows, const struct layer *layers, int64_t num_layers, \
-    float *answers, int64_t num_answers
-#define ARGUMENTS table, rows, num_rows, layers, num_layers, answers, num_answers
+#define PARAMETERS const float *table, int64_t stride, const int32_t *rows, int64_t num_rows, const struct layer *layers, \
+    int64_t num_layers, float *answers, int64_t num_answers
+#define ARGUMENTS table, stride, rows, num_rows, layers, num_layers, answers, num_answers
 #define JOINED(name, lanes) name##_##lanes
 #define WITH(name, lanes) JOINED(name, lanes)
 #define OWN(name) WITH(name, LANES)
@@ -40,8 +40,8 @@ struct layer {
 #include "dense.c"
 #endif
 
-/* `answers [num_rows, num_answers]` of the last layer for `rows` of `table [many, inputs of the first layer]`; negatives become 0 after each
-   layer but the last. */
+/* `answers [num_rows, num_answers]` of the last layer for `rows` of `table [many, stride]`, whose first numbers the first layer takes; negatives
+   become 0 after each layer but the last. */
 int64_t dense_layers(PARAMETERS) {
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
@@ -92,10 +92,10 @@ TARGET static void OWN(layers)(PARAMETERS) {
         float *outputs[TOGETHER];
         for (int64_t row = 0; row < TOGETHER; row++) {
             int64_t place = begin + row < num_rows ? begin + row : num_rows - 1;
-            inputs[row] = table + rows[place] * layers->inputs;
+            inputs[row] = table + rows[place] * stride;
             int64_t later = begin + row + 2 * TOGETHER;
             if (later < num_rows) /* Rows lie anywhere in memory, which takes long to answer. */
-                for (int64_t i = 0; i < layers->inputs; i += 16) __builtin_prefetch(table + rows[later] * layers->inputs + i);
+                for (int64_t i = 0; i < layers->inputs; i += 16) __builtin_prefetch(table + rows[later] * stride + i);
         }
         for (const struct layer *layer = layers; layer < layers + num_layers; layer++) {
             int is_last = layer == layers + num_layers - 1;

@@ -45,16 +45,23 @@ def as_written(layers: HeadLayers, query: np.ndarray, candidates: np.ndarray) ->
 
 
 @EFFORT
-@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.lists(st.integers(1, 90), min_size=1, max_size=3))
-def test_layers_give_the_same_compiled_by_numpy_and_as_they_were_learned(seed, dimension, widths):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 40),
+    st.lists(st.integers(1, 90), min_size=1, max_size=3),
+    st.integers(0, 9),
+)
+def test_layers_give_the_same_compiled_by_numpy_and_as_they_were_learned(seed, dimension, widths, further):
+    """Vectors may hold further numbers, of which the head knows nothing."""
     rng = np.random.default_rng(seed)
-    layers, vectors = head(rng, dimension, *widths), rng.normal(size=(50, dimension)).astype(np.float32)
+    layers, vectors = head(rng, dimension, *widths), rng.normal(size=(50, dimension + further)).astype(np.float32)
     query, rows = vectors[0], rng.integers(0, 50, rng.integers(0, 12)).astype(np.int32)
 
     ours = layers.answers(query, vectors, rows, kernel.compiled())
 
     np.testing.assert_array_equal(ours, dense.by_numpy(layers.first_and_after(query), vectors, rows))
-    learned = as_written(layers, query.astype(np.float64), vectors[rows].astype(np.float64))
+    known = vectors[:, :dimension].astype(np.float64)
+    learned = as_written(layers, known[0], known[rows])
     np.testing.assert_allclose(ours, learned, rtol=1e-4, atol=1e-4 * max(np.abs(learned).max(initial=1), 1))
 
 
@@ -83,8 +90,15 @@ def test_layers_that_do_not_follow_one_another_are_refused(tmp_path, part):
         HeadLayers.load(tmp_path / "broken.npz")
 
 
-def test_vectors_of_another_length_are_refused():
+def test_vectors_that_are_too_short_are_refused():
+    layers, vectors = head(np.random.default_rng(3), 8, 16), np.zeros((4, 7), np.float32)
+
+    with pytest.raises(ContractError, match=r"vectors of at least 8 numbers, .* Received: \[4, 7\] and \[7\]"):
+        layers.answers(vectors[0], vectors, np.arange(4, dtype=np.int32), kernel.compiled())
+
+
+def test_a_query_of_another_length_than_the_vectors_is_refused():
     layers, vectors = head(np.random.default_rng(3), 8, 16), np.zeros((4, 9), np.float32)
 
-    with pytest.raises(ContractError, match=r"takes vectors of 8 numbers\. Received: \[4, 9\]"):
-        layers.answers(vectors[0], vectors, np.arange(4, dtype=np.int32), kernel.compiled())
+    with pytest.raises(ContractError, match=r"and a query as long\. Received: \[4, 9\] and \[8\]"):
+        layers.answers(vectors[0, :8], vectors, np.arange(4, dtype=np.int32), kernel.compiled())
