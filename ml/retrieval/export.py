@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from ml.features.tower_inputs import ITEM_ATTRIBUTES
 from ml.retrieval.trained import TARGET, VOCABULARIES, TrainedRetriever
-from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD
+from ml.runtime.dense import WIDEST, HeadLayers
+from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD, RATING_LAYERS
 
 SAVED_MODEL = "saved_model"
 CATALOGUE = f"{SAVED_MODEL}/assets.extra/catalogue.arrow"
@@ -39,13 +40,16 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
 
 
 def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
-    """`query_tower.onnx`, `candidate_tower.onnx`, and `rating_head.onnx` with `target.json` when the recipe rates; `vocabularies/`."""
+    """`query_tower.onnx`, `candidate_tower.onnx`, and when the recipe rates `rating_head.onnx`, `rating_head.npz` and `target.json`;
+    `vocabularies/`."""
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
         _write_rating_head(trained, folder / RATING_HEAD)
+        if max(trained.settings.rating_layers) <= WIDEST:  # the graph answers for a wider one
+            head_layers(trained).save(folder / RATING_LAYERS)
 
 
 def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
@@ -80,6 +84,17 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
     _write_graph(rating_head, rating_specs(trained.settings.embedding_dim), path)
+
+
+def head_layers(trained: TrainedRetriever) -> HeadLayers:
+    """The rating head's weights as the kernel takes them."""
+    head = trained.model.rating_head
+    return HeadLayers.of(
+        query=(head.of_query.kernel.numpy(), head.of_query.bias.numpy()),
+        candidate=head.of_candidate.kernel.numpy(),
+        product=head.of_product.kernel.numpy(),
+        after=[(layer.kernel.numpy(), layer.bias.numpy()) for layer in (*head.hidden, head.answers)],
+    )
 
 
 def _write_graph(function: Any, specs: list[Any], path: Path, *, tables: Sequence[Any] = ()) -> None:

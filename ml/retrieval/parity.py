@@ -115,15 +115,19 @@ def _retrieval_difference(folder: Path, requests: DrawnRequests) -> float:
 
 def _ranking_difference(folder: Path, requests: DrawnRequests) -> float:
     towers = OnnxTowers.open(folder)
-    if towers.rating_head is None:
+    if not towers.has_head:
         return 0.0
     found = call_signature(
         load_saved_model(folder), "serve_ranking", **requests.named(), product_ids=requests.product_ids
     )
     queries, vectors = _onnx_vectors(folder, requests)
     rows = _rows(_catalogue_ids(folder), requests.product_ids)
-    rated = [towers.rate(query, vectors[mine]) for query, mine in zip(queries, rows, strict=True)]
-    return max(_head_difference(one, {name: value[i] for name, value in found.items()}) for i, one in enumerate(rated))
+    differences = [
+        _head_difference(rated, {name: value[i] for name, value in found.items()})
+        for i, (query, mine) in enumerate(zip(queries, rows, strict=True))
+        for rated in (towers.rate(query, vectors, mine), towers.rate_by_graph(query, vectors[mine]))
+    ]
+    return max(differences)
 
 
 def _head_difference(rated: HeadPredictions, found: dict[str, NDArray[Any]]) -> float:

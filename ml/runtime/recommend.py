@@ -22,7 +22,7 @@ from ml.runtime.candidates import (
 )
 from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
 from ml.runtime.diversity import Varied, varied
-from ml.runtime.enrich import features_of
+from ml.runtime.enrich import Asking, features_of
 from ml.runtime.exploration import Exploration, explored
 from ml.runtime.hybrid import HybridSettings, hybrid
 from ml.runtime.interest import Interest, decayed_weights
@@ -361,13 +361,15 @@ class _Found:
     def features(self, bundle: Bundle, user: KnownUser, history: History, *, at: int) -> Floats:
         """`[num_candidates, len(FEATURES)]`"""
         return features_of(
-            self.candidates,
-            history=history,
-            user_features=user.features,
-            items=bundle.items,
-            pulse=bundle.sources.pulse,
-            heads=bundle.towers.rate(self.query, bundle.vectors[self.candidates.rows]),
-            at=at,
+            Asking(
+                candidates=self.candidates,
+                history=history,
+                user_features=user.features,
+                items=bundle.items,
+                pulse=bundle.sources.pulse,
+                heads=bundle.towers.rate(self.query, bundle.vectors, self.candidates.rows),
+                at=at,
+            )
         )
 
 

@@ -11,12 +11,18 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ml.contract.errors import BundleError
-from ml.contract.types import Floats
+from ml.contract.types import Floats, Rows
 from ml.features.tower_inputs import CandidateInputs, QueryInputs
+from ml.features.transforms import TargetTransform
+from ml.runtime.dense import HeadLayers
+from ml.runtime.kernel import Kernel, compiled
 
 QUERY_TOWER = "query_tower.onnx"
 CANDIDATE_TOWER = "candidate_tower.onnx"
 RATING_HEAD = "rating_head.onnx"
+RATING_LAYERS = "rating_head.npz"
+"""The same head as layers, for the kernel."""
+TARGET = "target.json"
 BLOCK = 16_384
 """Rows a tower is asked for at once."""
 
@@ -44,12 +50,19 @@ class OnnxTowers:
 
     folder: Path
     query_tower: ort.InferenceSession
-    rating_head: ort.InferenceSession | None
+    has_head: bool
+    head: "CompiledHead | None" = None
+    """None without a kernel, and of a bundle from before there was one: then the graph answers."""
 
     @cached_property
     def candidate_tower(self) -> ort.InferenceSession:
         """Opened by who computes items' vectors. The service has them already: it saves twice the tower's size of memory."""
         return _session(self.folder / CANDIDATE_TOWER)
+
+    @cached_property
+    def rating_head(self) -> ort.InferenceSession | None:
+        """Opened where the kernel does not answer."""
+        return _session(self.folder / RATING_HEAD) if self.has_head else None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -58,12 +71,13 @@ class OnnxTowers:
         Raises:
             BundleError: a tower is absent.
         """
-        rating_head = folder / RATING_HEAD
         _require(folder / CANDIDATE_TOWER)
+        has_head = (folder / RATING_HEAD).exists()
         return cls(
             folder=folder,
             query_tower=_session(folder / QUERY_TOWER),
-            rating_head=_session(rating_head) if rating_head.exists() else None,
+            has_head=has_head,
+            head=CompiledHead.open(folder) if has_head and (folder / RATING_LAYERS).exists() else None,
         )
 
     def query(self, inputs: QueryInputs) -> Floats:
@@ -81,12 +95,45 @@ class OnnxTowers:
         """Unit vectors of items `[n, d]`."""
         return _run_in_blocks(self.candidate_tower, {"ids": inputs.ids, "numbers": inputs.numbers})
 
-    def rate(self, query: Floats, candidates: Floats) -> HeadPredictions:
-        """Predictions for one query `[d]` with each of its candidates `[m, d]`."""
+    def rate(self, query: Floats, candidates: Floats, rows: Rows | None = None) -> HeadPredictions:
+        """Predictions for one query `[d]` with each of its candidates `[m, d]`, or with those `rows` of them."""
+        kernel = compiled()
+        if self.head is None or kernel is None:
+            return self.rate_by_graph(query, candidates if rows is None else candidates[rows])
+        return self.head.rate(
+            query, candidates, np.arange(len(candidates), dtype=np.int32) if rows is None else rows, kernel
+        )
+
+    def rate_by_graph(self, query: Floats, candidates: Floats) -> HeadPredictions:
+        """The same by ONNX."""
         if self.rating_head is None:
             return HeadPredictions.unknown(len(candidates))
         names = ["value", "value_normalized", "conversion"]
         return HeadPredictions(*_run(self.rating_head, names, {"query": query[None, :], "candidates": candidates}))
+
+
+@dataclass(frozen=True)
+class CompiledHead:
+    """The rating head as the kernel runs it: without a graph's overhead, and with one product where the graph needs two."""
+
+    layers: HeadLayers
+    target: TargetTransform
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """
+        Raises:
+            BundleError: the layers do not follow one another.
+        """
+        target = TargetTransform.model_validate_json((folder / TARGET).read_text())
+        return cls(HeadLayers.load(folder / RATING_LAYERS), target)
+
+    def rate(self, query: Floats, vectors: Floats, rows: Rows, kernel: Kernel) -> HeadPredictions:
+        answers = self.layers.answers(query, vectors, rows, kernel)
+        normalised = self.target.normalised(answers[:, 0])
+        value = np.expm1(normalised * np.float32(self.target.scale) + np.float32(self.target.mean))
+        conversion = np.float32(1) / (np.float32(1) + np.exp(-answers[:, 1]))
+        return HeadPredictions(value, normalised, conversion)
 
 
 def _require(path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_retrieval_only_recipe_exports_no_ranking(data, tmp_path):
     export_retriever(train_retriever(shop.examples(data), settings), tmp_path, catalogue=data.items)
 
     assert set(load_saved_model(tmp_path).signatures) == {"serving_default"}
-    assert OnnxTowers.open(tmp_path).rating_head is None
+    assert not OnnxTowers.open(tmp_path).has_head
     assert largest_difference(tmp_path) <= 1e-5
 
 
@@ -196,8 +196,11 @@ def test_the_services_towers_give_the_vectors_and_predictions_that_were_trained(
     queries = shop.query_vectors(trained, data)
     pairs = trained.predict(np.repeat(queries[:1], len(vectors), axis=0), vectors)
 
-    rated = towers.rate(queries[0], vectors)
+    rated, by_graph = towers.rate(queries[0], vectors), towers.rate_by_graph(queries[0], vectors)
 
+    assert towers.head is not None
+    for name in ("value", "value_normalized", "conversion"):
+        assert getattr(rated, name) == pytest.approx(getattr(by_graph, name), rel=1e-5, abs=1e-6)
     assert vectors == pytest.approx(trained.item_vectors(data.items), abs=1e-5)
     assert rated.value == pytest.approx(pairs.value, rel=1e-5)
     assert rated.value_normalized == pytest.approx(pairs.value_normalized, abs=1e-5)
