@@ -17,6 +17,8 @@ SAVED_MODEL = "saved_model"
 CATALOGUE = f"{SAVED_MODEL}/assets.extra/catalogue.arrow"
 """The items the SavedModel searches, as the candidate tower saw them. TensorFlow leaves `assets.extra` to us."""
 CATALOGUE_COLUMNS = ("item_id", *ITEM_ATTRIBUTES, "price")
+SEEN = "seen_numbers"
+"""Column of `CandidateInputs.numbers`, where items have vectors."""
 OPSET = 17
 
 
@@ -35,6 +37,11 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
     path = folder / CATALOGUE
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = catalogue.select(CATALOGUE_COLUMNS).combine_chunks()
+    if trained.encoder.directions:
+        # What the tower sees of a vector, not the vector, of which it is a small part.
+        numbers = trained.encoder.candidates(catalogue).numbers
+        column = pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), numbers.shape[1])
+        kept = kept.append_column(SEEN, column)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, kept.schema) as writer:
         writer.write_table(kept)
 
@@ -61,6 +68,8 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
         return {"vector": tower(QueryTensors(*parts))}
 
     tables = [tower.user_table, tower.history.item_table]
+    if tower.preference is not None:
+        tables.append(tower.preference.item_vectors)
     _write_graph(query_tower, query_specs(trained.encoder), path, tables=tables)
 
 

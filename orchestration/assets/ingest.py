@@ -4,7 +4,7 @@ from datetime import date
 
 import dagster as dg
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
 from orchestration.automation import EVERY_TEN_MINUTES
 from orchestration.partitions import daily, last_day_of
 from orchestration.resources.warehouse import Warehouse
@@ -71,6 +71,19 @@ def items(
     Its DataVersion is a hash of the content: what depends on it runs again only when the catalogue has changed.
     """
     return _snapshot_result(source.tables(warehouse, until=last_day_of(context)).items())
+
+
+@dg.asset(
+    pool="warehouse",
+    kinds=KINDS,
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_ITEM_EMBEDDINGS, descriptions.ITEM_EMBEDDINGS)},
+)
+def item_embeddings(
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
+) -> dg.MaterializeResult[None]:
+    """Vectors the shop has of its items: of texts, pictures or anything else. One row per row of the catalogue and filled vector column."""
+    return _snapshot_result(source.tables(warehouse, until=last_day_of(context)).item_embeddings())
 
 
 @dg.asset(

@@ -39,6 +39,8 @@ from orchestration.sources.rules import (
     Ref,
     Rule,
     Rules,
+    VectorColumn,
+    VectorName,
     accepted,
 )
 
@@ -199,6 +201,10 @@ class ItemsTable(SourceTable):
     """The catalogue: one row per item."""
 
     columns: dict[ItemColumn, Ref]
+    vectors: dict[VectorName, VectorColumn] = Field(
+        default={},
+        description="Vectors the shop has of its items, of their texts or pictures say, by names of your own.",
+    )
     normalise: dict[ItemColumn, tuple[Normalisation, ...]] = Field(default={}, description="As for interactions.")
 
     @model_validator(mode="after")

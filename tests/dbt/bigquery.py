@@ -38,6 +38,7 @@ class BigQueryHome(DbtHome):
             client.create_dataset("raw", exists_ok=True)
             for name, table in tables.items():
                 job = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
+                job.parquet_options = bigquery.ParquetOptions.from_api_repr({"enableListInference": True})
                 if "landed_on" in table.column_names:
                     job.time_partitioning = bigquery.TimePartitioning(field="landed_on")
                 client.load_table_from_file(_parquet(table), f"raw.{name}", job_config=job).result()

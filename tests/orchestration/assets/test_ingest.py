@@ -75,4 +75,4 @@ def test_every_column_is_described(asset: dg.AssetsDefinition):
     schema = asset.metadata_by_key[asset.key]["dagster/column_schema"]
     assert schema.columns
     assert all(column.description for column in schema.columns)
-    assert asset.descriptions_by_key[asset.key].endswith(("reason.", "lists.", "changed.", "user."))
+    assert asset.descriptions_by_key[asset.key].endswith(("reason.", "lists.", "changed.", "column.", "user."))

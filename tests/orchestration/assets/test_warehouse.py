@@ -43,6 +43,7 @@ def test_sources_are_the_landed_tables() -> None:
         "raw/interactions",
         "raw/impressions",
         "raw/items",
+        "raw/item_embeddings",
         "raw/users",
     }
 
