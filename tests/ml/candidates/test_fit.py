@@ -62,7 +62,7 @@ def test_ease_leaves_out_items_beyond_its_size():
 
 def test_ease_says_what_is_wrong_when_its_matrix_has_no_inverse():
     twins = sparse.csr_array(np.ones((3, 2), np.float32))  # two items that nobody tells apart
-    with pytest.raises(DataError, match="Raise `sources.ease_l2`"):
+    with pytest.raises(DataError, match=r"Raise `sources\.ease_l2`"):
         ease(twins, settings=SourceSettings(ease_l2=1e-30))
 
 
