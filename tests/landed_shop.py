@@ -7,6 +7,7 @@ from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.landing import LandedTables
 from orchestration.sources.source import Source
+from orchestration.text_embeddings import TextEmbeddings
 from tests.demo_shop import AS_OF, tiny_settings
 
 
@@ -17,6 +18,7 @@ def land_everything(source: Source, warehouse: Warehouse) -> None:
         landed(source.first_day(), source.last_day())
     tables.items()
     tables.item_embeddings()
+    TextEmbeddings.none().land(warehouse)
     tables.users()
 
 

@@ -72,6 +72,12 @@ RAW_ITEM_EMBEDDINGS = pa.schema(
 """Vectors a shop has of its items, one row per row of its catalogue and vector column that is filled there. `name` is that of the
 vector column, `length` the one the mapping says, `created_at` that of the catalogue's row."""
 
+ENCODED_TEXT = "encoded_text"
+"""Name of the vectors that an encoder of ours makes of titles and descriptions."""
+
+RAW_ITEM_TEXT_EMBEDDINGS = pa.schema([*RAW_ITEM_EMBEDDINGS, pa.field("text_digest", pa.string())])
+"""Of those vectors; `text_digest` tells the text and the encoder, so that neither is read twice."""
+
 RAW_USERS = pa.schema({"user_id": pa.string(), "country": pa.string(), "segment": pa.string(), "signed_up_at": INSTANT})
 
 FCT_INTERACTIONS = pa.schema(

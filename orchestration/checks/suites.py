@@ -6,7 +6,15 @@ from typing import Any, assert_never
 
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS, VECTOR
+from ml.contract.columns import (
+    RAW_IMPRESSIONS,
+    RAW_INTERACTIONS,
+    RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_TEXT_EMBEDDINGS,
+    RAW_ITEMS,
+    RAW_USERS,
+    VECTOR,
+)
 from ml.contract.events import EVENT_TYPES
 from orchestration.dialect import SqlDialect, days_between
 
@@ -55,6 +63,7 @@ def suites_for(dialect: SqlDialect) -> tuple[Suite, ...]:
         _columns("items", RAW_ITEMS, dialect),
         _raw_items(),
         _columns("item_embeddings", RAW_ITEM_EMBEDDINGS, dialect),
+        _columns("item_text_embeddings", RAW_ITEM_TEXT_EMBEDDINGS, dialect),
         _columns("users", RAW_USERS, dialect),
         _accounting(),
         _fct_interactions(dialect),

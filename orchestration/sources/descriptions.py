@@ -57,6 +57,12 @@ ITEM_EMBEDDINGS = {
     "vector": "The numbers.",
 }
 
+ITEM_TEXT_EMBEDDINGS = {
+    **ITEM_EMBEDDINGS,
+    "name": "encoded_text.",
+    "text_digest": "Of the text and of the encoder that read it.",
+}
+
 USERS = {
     "user_id": "The shop's own id.",
     "country": "Country.",

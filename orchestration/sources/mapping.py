@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml.contract.columns import RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import ENCODED_TEXT, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
 from orchestration.sources.rules import (
     NUMBER_STEPS,
@@ -211,6 +211,10 @@ class ItemsTable(SourceTable):
     def _complete(self) -> Self:
         _require_columns(self.columns, "item_id")
         _require_steps_fit(self.columns, self.normalise, RAW_ITEMS)
+        if ENCODED_TEXT in self.vectors:
+            raise ValueError(
+                f"`vectors` must not name {ENCODED_TEXT}, which AISLE_TEXT_ENCODER makes: choose another name"
+            )
         return self
 
 

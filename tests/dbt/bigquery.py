@@ -68,7 +68,8 @@ class BigQueryHome(DbtHome):
         with self.client() as client:
             raw = {
                 f"{table.project}.{table.dataset_id}.{table.table_id}": {
-                    column.name: column.field_type for column in client.get_table(table).schema
+                    column.name: f"ARRAY<{column.field_type}>" if column.mode == "REPEATED" else column.field_type
+                    for column in client.get_table(table).schema
                 }
                 for table in client.list_tables("raw")
             }

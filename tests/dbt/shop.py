@@ -15,7 +15,14 @@ from unittest import mock
 import duckdb
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import (
+    RAW_IMPRESSIONS,
+    RAW_INTERACTIONS,
+    RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_TEXT_EMBEDDINGS,
+    RAW_ITEMS,
+    RAW_USERS,
+)
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 KEY = "the tests' own key"
@@ -96,6 +103,7 @@ RAW = {
     "impressions": RAW_IMPRESSIONS,
     "items": RAW_ITEMS,
     "item_embeddings": RAW_ITEM_EMBEDDINGS,
+    "item_text_embeddings": RAW_ITEM_TEXT_EMBEDDINGS,
     "users": RAW_USERS,
 }
 
@@ -114,6 +122,7 @@ class DbtHome:
         *,
         items: Iterable[Row] = (),
         item_embeddings: Iterable[Row] = (),
+        item_text_embeddings: Iterable[Row] = (),
         users: Iterable[Row] = (),
         impressions: Iterable[Row] = (),
     ) -> None:
@@ -123,6 +132,7 @@ class DbtHome:
             "impressions": impressions,
             "items": items,
             "item_embeddings": item_embeddings,
+            "item_text_embeddings": item_text_embeddings,
             "users": users,
         }
         self.replace_raw({name: pa.Table.from_pylist(list(rows[name]), RAW[name]) for name in RAW})

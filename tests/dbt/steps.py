@@ -76,6 +76,9 @@ EMBEDDINGS: list[Row] = [
     {"item_id": "unseen", "name": "image", "length": 2, "vector": [1.0, float("-inf")]},
     {"item_id": " ", "name": "image", "length": 2, "vector": [1.0, 1.0]},
 ]
+TEXT_EMBEDDINGS: list[Row] = [
+    {"item_id": " i1", "name": "encoded_text", "length": 2, "vector": [0.6, 0.8], "text_digest": "d1"}
+]
 """Of two rows of one item the younger is right, and each other fault is there once."""
 EMBEDDINGS_LATER: list[Row] = [EMBEDDINGS[0] | {"vector": [1.0, 1.0, 1.0]}, *EMBEDDINGS[2:4]]
 

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 
 from ml.features.pseudonym import pseudonym
 from tests.dbt.shop import CATALOGUE, FIRST_DAY, KEY, MAX_EVENTS_PER_DAY, DbtHome, event
-from tests.dbt.steps import EMBEDDINGS
+from tests.dbt.steps import EMBEDDINGS, TEXT_EMBEDDINGS
 
 AT = datetime(2024, 5, 1, 12)
 
@@ -102,11 +102,14 @@ def test_an_item_has_one_tidy_row_the_one_created_last(built: DbtHome) -> None:
 
 
 def test_a_vector_that_cannot_be_used_is_kept_with_its_reason(home: DbtHome) -> None:
-    home.land([event("u1", "i1", AT)], items=CATALOGUE, item_embeddings=EMBEDDINGS)
+    home.land(
+        [event("u1", "i1", AT)], items=CATALOGUE, item_embeddings=EMBEDDINGS, item_text_embeddings=TEXT_EMBEDDINGS
+    )
     build_events(home)
     assert not home.build("--select", "tag:whole").failed
 
     assert home.rows("select item_id, name, vector from marts.dim_item_embeddings order by 1, 2") == [
+        ("i1", "encoded_text", [0.6, 0.8]),
         ("i1", "image", [0.0, 1.0]),
         ("i1", "text", [0.5, -1.0, 2.0]),
     ]

@@ -1,8 +1,26 @@
 {{ config(tags=['whole']) }}
 
-with source as (
+with given as (
 
     select * from {{ source('shop', 'item_embeddings') }}
+
+),
+
+encoded as (
+
+    select * from {{ source('shop', 'item_text_embeddings') }}
+
+),
+
+together as (
+
+    select item_id, created_at, name, length, vector
+    from given
+
+    union all
+
+    select item_id, created_at, name, length, vector
+    from encoded
 
 ),
 
@@ -14,7 +32,7 @@ final as (
         name,
         length,
         vector
-    from source
+    from together
 
 )
 

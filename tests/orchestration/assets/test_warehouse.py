@@ -44,6 +44,7 @@ def test_sources_are_the_landed_tables() -> None:
         "raw/impressions",
         "raw/items",
         "raw/item_embeddings",
+        "raw/item_text_embeddings",
         "raw/users",
     }
 

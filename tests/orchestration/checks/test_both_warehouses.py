@@ -16,6 +16,7 @@ from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import Platform, PlatformSettings
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.landing import LandedTables
+from orchestration.text_embeddings import TextEmbeddings
 from tests.demo_shop import AS_OF, tiny_settings
 from tests.local_gcp import LocalGcp
 
@@ -32,6 +33,7 @@ def land(warehouse: Warehouse) -> None:
     tables.impressions(START, AS_OF)
     tables.items()
     tables.item_embeddings()
+    TextEmbeddings.none().land(warehouse)
     tables.users()
     twice = [
         {"item_id": "i1", "user_id": "u1", "cut_at": datetime(2026, 7, 1), "purchases_all": 1.0, "purchases_30d": 2.0}
