@@ -45,6 +45,7 @@ class Kernel:
     score_by_floats: Function
     score_by_halves: Function
     sum_of_halves: Function
+    query_vector: Function
 
     @classmethod
     def of(cls, built: Path) -> Self:
@@ -72,6 +73,7 @@ class Kernel:
             score_by_floats=_typed(short.score_by_floats, A, A, N, N, A, A, N),
             score_by_halves=_typed(short.score_by_halves, A, A, N, N, A, A, N),
             sum_of_halves=_typed(short.sum_of_halves, A, A, A, N, N, A),
+            query_vector=_typed(short.query_vector, A, A, A),
         )
 
 

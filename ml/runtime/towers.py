@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from ml.contract.errors import BundleError
 from ml.contract.types import Floats, Rows
-from ml.features.tower_inputs import CandidateInputs, QueryInputs
+from ml.features.history import History
+from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
 from ml.runtime.dense import HeadLayers
 from ml.runtime.kernel import Kernel, compiled
+from ml.runtime.query_tower import QUERY_WEIGHTS, CompiledQuery, QueryWeights
 
 QUERY_TOWER = "query_tower.onnx"
 CANDIDATE_TOWER = "candidate_tower.onnx"
@@ -49,10 +51,16 @@ class OnnxTowers:
     """Both towers and, where the model was trained to rate, the rating head."""
 
     folder: Path
-    query_tower: ort.InferenceSession
     has_head: bool
     head: "CompiledHead | None" = None
-    """None without a kernel, and of a bundle from before there was one: then the graph answers."""
+    """None in a bundle from before there was one: then the graph answers, as it does without a kernel."""
+    compiled_query: CompiledQuery | None = None
+    """The same of the query tower."""
+
+    @cached_property
+    def query_tower(self) -> ort.InferenceSession:
+        """Opened where the kernel does not answer: it holds a copy of all users and items."""
+        return _session(self.folder / QUERY_TOWER)
 
     @cached_property
     def candidate_tower(self) -> ort.InferenceSession:
@@ -71,14 +79,28 @@ class OnnxTowers:
         Raises:
             BundleError: a tower is absent.
         """
-        _require(folder / CANDIDATE_TOWER)
+        for tower in (QUERY_TOWER, CANDIDATE_TOWER):
+            _require(folder / tower)
         has_head = (folder / RATING_HEAD).exists()
+        has_weights = (folder / QUERY_WEIGHTS).exists()
         return cls(
             folder=folder,
-            query_tower=_session(folder / QUERY_TOWER),
             has_head=has_head,
             head=CompiledHead.open(folder) if has_head and (folder / RATING_LAYERS).exists() else None,
+            compiled_query=CompiledQuery(QueryWeights.load(folder)) if has_weights else None,
         )
+
+    def query_of(self, ids: Rows, history: History, *, encoder: TowerEncoder, item_indexes: Rows, at: int) -> Floats:
+        """Unit vector of one user at the instant `at` `[d]`.
+
+        Args:
+            ids: `[1 + attributes]`, a row of the encoder's `user_ids`; zeros for a stranger.
+            item_indexes: `[catalogue]` of the catalogue the history's rows point into.
+        """
+        kernel = compiled()
+        if self.compiled_query is None or kernel is None:
+            return self.query(encoder.query(ids, history, item_indexes=item_indexes, at=at))[0]
+        return self.compiled_query.vector(ids, history, item_indexes=item_indexes, at=at, kernel=kernel)
 
     def query(self, inputs: QueryInputs) -> Floats:
         """Unit vectors of moments of users `[b, d]`."""
