@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ml.contract.errors import BundleError
@@ -18,6 +17,9 @@ from ml.features.transforms import TargetTransform
 from ml.runtime.dense import HeadLayers
 from ml.runtime.kernel import Kernel, compiled
 from ml.runtime.query_tower import QUERY_WEIGHTS, CompiledQuery, QueryWeights
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 QUERY_TOWER = "query_tower.onnx"
 CANDIDATE_TOWER = "candidate_tower.onnx"
@@ -58,17 +60,17 @@ class OnnxTowers:
     """The same of the query tower."""
 
     @cached_property
-    def query_tower(self) -> ort.InferenceSession:
+    def query_tower(self) -> "ort.InferenceSession":
         """Opened where the kernel does not answer: it holds a copy of all users and items."""
         return _session(self.folder / QUERY_TOWER)
 
     @cached_property
-    def candidate_tower(self) -> ort.InferenceSession:
+    def candidate_tower(self) -> "ort.InferenceSession":
         """Opened by who computes items' vectors. The service has them already: it saves twice the tower's size of memory."""
         return _session(self.folder / CANDIDATE_TOWER)
 
     @cached_property
-    def rating_head(self) -> ort.InferenceSession | None:
+    def rating_head(self) -> "ort.InferenceSession | None":
         """Opened where the kernel does not answer."""
         return _session(self.folder / RATING_HEAD) if self.has_head else None
 
@@ -163,7 +165,9 @@ def _require(path: Path) -> None:
         raise BundleError(f"Expected {path.name} in {path.parent}. Received: no such file. Export the retriever again.")
 
 
-def _session(path: Path) -> ort.InferenceSession:
+def _session(path: Path) -> "ort.InferenceSession":
+    import onnxruntime as ort  # a service whose towers are compiled does without
+
     _require(path)
     options = ort.SessionOptions()
     # One request, one core: a thread pool costs more to wake than these graphs take, and spinning steals from other requests.
@@ -172,7 +176,7 @@ def _session(path: Path) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _run_in_blocks(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> Floats:
+def _run_in_blocks(session: "ort.InferenceSession", feeds: Mapping[str, NDArray[Any]]) -> Floats:
     """Vectors of any number of rows in bounded memory: what lies between two layers is larger than what goes in and comes out."""
     rows = len(next(iter(feeds.values())))
     blocks = [
@@ -182,6 +186,6 @@ def _run_in_blocks(session: ort.InferenceSession, feeds: Mapping[str, NDArray[An
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
-def _run(session: ort.InferenceSession, outputs: list[str], feeds: Mapping[str, NDArray[Any]]) -> list[Floats]:
+def _run(session: "ort.InferenceSession", outputs: list[str], feeds: Mapping[str, NDArray[Any]]) -> list[Floats]:
     found: list[Floats] = session.run(outputs, dict(feeds))
     return found
