@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from ml.contract.types import Floats
 from ml.features.tower_inputs import ITEM_ATTRIBUTES
 from ml.retrieval.trained import TARGET, VOCABULARIES, TrainedRetriever
 from ml.runtime.dense import WIDEST, HeadLayers
+from ml.runtime.query_tower import QueryWeights
 from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD, RATING_LAYERS
 
 SAVED_MODEL = "saved_model"
@@ -47,10 +50,12 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
 
 
 def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
-    """`query_tower.onnx`, `candidate_tower.onnx`, and when the recipe rates `rating_head.onnx`, `rating_head.npz` and `target.json`;
-    `vocabularies/`."""
+    """`query_tower.onnx` with `query_tower.npz` and its tables, `candidate_tower.onnx`, `vocabularies/`; and when the recipe rates
+    `rating_head.onnx`, `rating_head.npz` and `target.json`."""
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
+    if trained.settings.history_encoder == "pooled":  # the graph answers where events look at each other
+        query_weights(trained).save(folder)
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
@@ -93,6 +98,31 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
     _write_graph(rating_head, rating_specs(trained.settings.embedding_dim), path)
+
+
+def query_weights(trained: TrainedRetriever) -> QueryWeights:
+    """The query tower's weights as the kernel takes them."""
+    tower = trained.model.query_tower
+    history = tower.history
+    ones = np.ones(history.num_events, np.float32)
+    return QueryWeights(
+        users=_embeddings(tower.user_table),
+        items=_embeddings(history.item_table),
+        place_scores=history.place_scores.numpy(),
+        event_scores=history.event_scores.numpy()[:, 0],
+        event_signs=ones if history.event_signs is None else history.event_signs.numpy()[:, 0],
+        event_vectors=history.event_vectors.numpy(),
+        content_score=history.content_score.kernel.numpy()[:, 0],
+        age_score=history.age_score.numpy().reshape(1),
+        interest=tower.interest.kernel.numpy(),
+        layers=tuple((layer.kernel.numpy(), layer.bias.numpy()) for layer in tower.mlp.layers),
+        attributes=tuple(map(_embeddings, tower.attributes)),
+    )
+
+
+def _embeddings(table: Any) -> Floats:
+    found: Floats = table.embeddings.numpy()
+    return found
 
 
 def head_layers(trained: TrainedRetriever) -> HeadLayers:

@@ -115,6 +115,8 @@ def open_bundle(
         manifest=manifest,
     )
     _require_one_catalogue(bundle)
+    if bundle.towers.compiled_query is not None:
+        bundle.towers.compiled_query.weights.require_of(bundle.encoder, bundle.version)
     return bundle
 
 

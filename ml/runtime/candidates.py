@@ -120,7 +120,7 @@ class SourceTables:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in self.neighbours.items():
-            table.save(folder / f"{name}.npz")
+            table.save(folder / name)
         self.factors.save(folder)
         self.popularity.save(folder / "popularity.npz")
         self.pulse.save(folder / "pulse.npy")
@@ -137,7 +137,7 @@ class SourceTables:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        tables = {name: NeighbourTable.load(folder / f"{name}.npz") for name in TABLES}
+        tables = {name: NeighbourTable.load(folder / name) for name in TABLES}
         popularity, pulse = Popularity.load(folder / "popularity.npz"), Pulse.load(folder / "pulse.npy")
         return cls(tables, ItemFactors.load(folder), popularity, pulse)
 

@@ -391,8 +391,9 @@ def _found(
         named: candidates whether a source proposes them or not.
     """
     tower_ids = bundle.tower_user_ids[user.row] if user.row >= 0 else np.zeros_like(bundle.no_user_ids)
-    inputs = bundle.encoder.query(tower_ids, history, item_indexes=bundle.tower_item_indexes, at=at)
-    query = bundle.towers.query(inputs)[0]
+    query = bundle.towers.query_of(
+        tower_ids, history, encoder=bundle.encoder, item_indexes=bundle.tower_item_indexes, at=at
+    )
     over("query")
     candidates = home_candidates(
         history,

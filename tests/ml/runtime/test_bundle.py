@@ -36,7 +36,7 @@ def test_every_flipped_byte_is_found_and_its_file_named(written_bundle, tmp_path
             open_bundle(folder)
 
 
-@pytest.mark.parametrize("name", [Names.ITEMS, Names.RANKER, "query_tower.onnx", "candidate_sources/ease.npz"])
+@pytest.mark.parametrize("name", [Names.ITEMS, Names.RANKER, "query_tower.onnx", "candidate_sources/ease/rows.npy"])
 def test_a_file_cut_short_is_named(copy, name):
     (copy / name).write_bytes((copy / name).read_bytes()[:-1])
     with pytest.raises(BundleError, match=f"{name} must have"):

@@ -11,7 +11,19 @@ from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
 from ml.contract.errors import ContractError
 from ml.contract.events import EVENT_TYPES
 from ml.features.history import SECONDS_PER_DAY, History
-from ml.runtime import blocks, candidates, enrich, interest, kernel, likeness, places, sources, sparse_scores
+from ml.runtime import (
+    blocks,
+    candidates,
+    enrich,
+    interest,
+    kernel,
+    likeness,
+    order,
+    places,
+    rules,
+    sources,
+    sparse_scores,
+)
 from ml.runtime.blocks import Taken, Written
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.neighbours import NeighbourTable
@@ -39,7 +51,7 @@ def compiled() -> kernel.Kernel:
 
 
 def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (candidates, enrich, interest, likeness, places, sources, sparse_scores):
+    for module in (candidates, enrich, interest, likeness, order, places, rules, sources, sparse_scores):
         monkeypatch.setattr(module, "compiled", lambda: None)
 
 
@@ -266,6 +278,26 @@ def test_the_first_ten_within_limits_are_alike(seed, per_category, per_seller):
     spread = Spread(("categories", "sellers"), groups, (per_category, per_seller))
     rows = rng.permutation(100)[: rng.integers(0, 100)].astype(np.int32)
     assert spread.first_by_kernel(rows, kernel.compiled()).tolist() == spread.first_by_numpy(rows).tolist()
+
+
+@EFFORT
+@given(SEEDS, st.integers(0, 200))
+def test_scores_fall_alike(seed, count):
+    """Also where they stand in a column of a table; of equal ones, and of both zeros, the first comes first."""
+    table = numbers(np.random.default_rng(seed), count, 3)
+    table[::7] *= np.float32(-0.0)
+    for scores in (table[:, 1], np.ascontiguousarray(table[:, 1])):
+        assert order.by_kernel(scores, kernel.compiled()).tolist() == order.by_numpy(scores).tolist()
+
+
+@EFFORT
+@given(SEEDS)
+def test_ages_fade_alike(seed):
+    rng = np.random.default_rng(seed)
+    born = np.where(rng.random(50) < 0.2, np.nan, NOW - rng.integers(-99, 9_999_999, 50))
+    rows = some_rows(rng, 50)
+    asked = (born, rows, NOW, 30.0 * SECONDS_PER_DAY)
+    np.testing.assert_array_equal(rules.powers_by_kernel(*asked, kernel.compiled()), rules.powers_by_numpy(*asked))
 
 
 def test_a_list_is_the_same_without_a_build(bundle, monkeypatch):
