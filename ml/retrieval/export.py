@@ -56,7 +56,7 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
     def query_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(QueryTensors(*parts))}
 
-    tables = [tower.user_table, tower.history.item_table]
+    tables = [tower.user_table, tower.history.item_table, *_factors(tower)]
     _write_graph(query_tower, query_specs(trained.encoder), path, tables=tables)
 
 
@@ -68,7 +68,11 @@ def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
     def candidate_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(CandidateTensors(*parts))}
 
-    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table])
+    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table, *_factors(tower)])
+
+
+def _factors(tower: Any) -> list[Any]:
+    return [tower.factors.table] if tower.factors is not None else []
 
 
 def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
@@ -79,7 +83,7 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         found = predictions(trained, query, candidates)
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
-    _write_graph(rating_head, rating_specs(trained.settings.embedding_dim), path)
+    _write_graph(rating_head, rating_specs(trained.settings.vector_dim), path)
 
 
 def _write_graph(function: Any, specs: list[Any], path: Path, *, tables: Sequence[Any] = ()) -> None:
