@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SHAPE = (
     "model_type",
     "embedding_dim",
+    "factor_dim",
     "tower_layers",
     "rating_layers",
     "rating_loss",

@@ -54,8 +54,9 @@ def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
     `rating_head.onnx`, `rating_head.npz` and `target.json`."""
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
-    if trained.settings.history_encoder == "pooled":  # the graph answers where events look at each other
-        query_weights(trained).save(folder)
+    tower = trained.model.query_tower
+    if trained.settings.history_encoder == "pooled" and tower.factors is None and tower.preference is None:
+        query_weights(trained).save(folder)  # where it is missing, the graph answers
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
@@ -72,7 +73,7 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
     def query_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(QueryTensors(*parts))}
 
-    tables = [tower.user_table, tower.history.item_table]
+    tables = [tower.user_table, tower.history.item_table, *_factors(tower)]
     if tower.preference is not None:
         tables.append(tower.preference.item_vectors)
     _write_graph(query_tower, query_specs(trained.encoder), path, tables=tables)
@@ -86,7 +87,11 @@ def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
     def candidate_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(CandidateTensors(*parts))}
 
-    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table])
+    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table, *_factors(tower)])
+
+
+def _factors(tower: Any) -> list[Any]:
+    return [tower.factors.table] if tower.factors is not None else []
 
 
 def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
@@ -97,7 +102,7 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         found = predictions(trained, query, candidates)
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
-    _write_graph(rating_head, rating_specs(trained.settings.embedding_dim), path)
+    _write_graph(rating_head, rating_specs(trained.settings.vector_dim), path)
 
 
 def query_weights(trained: TrainedRetriever) -> QueryWeights:

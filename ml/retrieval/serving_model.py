@@ -42,7 +42,7 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         vectors = np.concatenate([trained.item_vectors(catalogue), trained.candidate_vectors(unknown)])
         # tf.saved_model traces every Keras layer it can reach; a plain dataclass hides them, and `learned` keeps their weights.
         self._trained = trained
-        self.learned = [*trained.model.trainable_variables, *trained.model.query_tower.non_trainable_variables]
+        self.learned = list(trained.model.weights)
         self.product_ids = tf.constant(ids, tf.string, shape=(len(ids),))
         self.vectors = tf.Variable(vectors, trainable=False, name="item_vectors")
         self.top_k = min(trained.settings.top_k, len(ids))
