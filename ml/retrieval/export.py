@@ -102,7 +102,7 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         found = predictions(trained, query, candidates)
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
-    _write_graph(rating_head, rating_specs(trained.settings.vector_dim), path)
+    _write_graph(rating_head, rating_specs(trained.settings.tower_dim), path)
 
 
 def query_weights(trained: TrainedRetriever) -> QueryWeights:

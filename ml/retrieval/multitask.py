@@ -172,7 +172,7 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         if not (settings.factor_dim and settings.factor_dropout):
             return query
         hidden = self._drawn(query, settings.factor_dropout, key=-2 - settings.seed)[:, None]
-        learned = tf.range(settings.vector_dim)[None, :] < settings.embedding_dim
+        learned = tf.range(settings.tower_dim)[None, :] < settings.embedding_dim
         return tf.where(hidden & ~learned, 0.0, query)
 
     def _drawn(self, rows: Any, share: float, *, key: int) -> Any:

@@ -117,7 +117,7 @@ class RetrieverSettings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")
 
     @property
-    def vector_dim(self) -> int:
+    def tower_dim(self) -> int:
         """Length of query and candidate vectors, learned numbers and factors together."""
         return self.embedding_dim + self.factor_dim
 
