@@ -128,10 +128,9 @@ def test_parts_of_another_catalogue_are_not_put_together(copy, monkeypatch):
 
 def test_neighbours_outside_the_catalogue_never_reach_the_kernel(copy, monkeypatch):
     monkeypatch.setattr("ml.runtime.bundle.verified", lambda folder, **_: Manifest.read(folder))
-    table = copy / Names.SOURCES / "item_knn.npz"
-    with np.load(table) as arrays:
-        parts = dict(arrays)
-    parts["rows"][0] = len(parts["starts"]) - 1
-    np.savez(table, **parts)
+    table = copy / Names.SOURCES / "item_knn"
+    rows = np.load(table / "rows.npy")
+    rows[0] = len(np.load(table / "starts.npy")) - 1
+    np.save(table / "rows.npy", rows)
     with pytest.raises(BundleError, match="lists that point elsewhere"):
         open_bundle(copy)
