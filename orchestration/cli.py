@@ -34,9 +34,14 @@ OPTIONS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    terminal = Terminal.of_process()
-    chosen = _parser().parse_args(arguments)
-    _tell_environment(chosen)
+    with Terminal.of_process() as terminal:
+        chosen = _parser().parse_args(arguments)
+        _tell_environment(chosen)
+        return _run(chosen, terminal)
+
+
+def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
+    """The exit code of a command; what a person can mend is said, not traced."""
     command: Callable[[argparse.Namespace, Terminal], int] = chosen.command
     try:
         return command(chosen, terminal)

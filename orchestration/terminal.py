@@ -21,9 +21,11 @@ class Terminal:
     _lock: Lock = field(default_factory=Lock)
 
     @classmethod
-    def of_process(cls) -> "Terminal":
+    @contextmanager
+    def of_process(cls) -> "Iterator[Terminal]":
         """Standard output, also while everybody else's goes elsewhere."""
-        return cls(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
+        with os.fdopen(os.dup(sys.stdout.fileno()), "w") as stream:
+            yield cls(stream)
 
     def say(self, line: str = "") -> None:
         self._write(f"{_ERASE_LINE if self.stream.isatty() else ''}{line}\n")

@@ -3,15 +3,25 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
+import yaml
 
 from ml.contract.release import ReleasePointer
+from ml.dataset.training_data import TrainingData
+from ml.experiments import compare as comparing
+from ml.experiments.judges import JUDGES
+from ml.experiments.recipe import Recipe
 from ml.release import Candidate, Registry, publish, published
 from ml.storage import store_at
 from orchestration import cli
+from orchestration.resources import artifacts_of
 from orchestration.resources.releases import ReleaseStore
 from orchestration.settings import PlatformSettings
+from tests import world
 from tests.gcs import BUCKET, GcsServer
+from tests.ml.experiments.test_compare import RECIPES, judged_without_training
+from tests.ml.experiments.test_search import hill
 from tests.ml.release.conftest import MakeBundle, make_bundle
 
 __all__ = ["make_bundle"]
@@ -122,3 +132,58 @@ def test_an_option_is_its_environment_variable(monkeypatch: pytest.MonkeyPatch, 
     assert cli.main(["run", "--shop-size", "tiny"]) == 0
     assert seen == ["tiny"]
     assert not home.exists()
+
+
+@dg.asset(key_prefix="ml")
+def training_examples() -> TrainingData:
+    return world.training_data(weeks=8)
+
+
+@pytest.fixture
+def snapshot(home: Path) -> None:
+    """What a run leaves for those who try recipes."""
+    home.mkdir()
+    assert dg.materialize([training_examples], resources={"io_manager": artifacts_of(PlatformSettings())}).success
+
+
+@pytest.mark.usefixtures("snapshot")
+def test_recipes_are_compared_by_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(comparing, "train_and_judge", judged_without_training)
+    for recipe in RECIPES:
+        (tmp_path / f"{recipe.name}.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert cli.main(["compare", *(str(tmp_path / f"{recipe.name}.yaml") for recipe in RECIPES), "--weeks", "1"]) == 0
+    assert "ranks better than popular" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("snapshot")
+def test_a_search_says_where_the_best_recipe_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(JUDGES, "lists", hill)
+    (tmp_path / "hills.yaml").write_text("weeks: 1\nsearch:\n  ranker.l2: {low: 1.0, high: 9.0}\n")
+    assert cli.main(["search", str(tmp_path / "hills.yaml"), "--trials", "2"]) == 0
+    said = dict(line.split(": ", 1) for line in capfd.readouterr().out.splitlines() if ": " in line)
+    assert Recipe.read(Path(said["recipe"])).name == "hills"
+
+
+@pytest.mark.parametrize("command", ["search", "compare"])
+def test_recipes_are_not_tried_before_there_is_a_run(
+    command: str, home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "given.yaml"
+    file.write_text("search: {ranker.l2: {low: 1.0, high: 9.0}}" if command == "search" else "name: other")
+    assert cli.main([command, str(file)]) == 1
+    assert f"Recipes are tried on the snapshot of a run. Received: none in {home}." in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("command", ["search", "compare"])
+def test_a_file_that_no_recipe_can_be_made_of_is_named_with_the_field(
+    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "given.yaml"
+    file.write_text("search: {ranker.depth: [1, 2]}" if command == "search" else "ranker: {depth: 1}")
+    assert cli.main([command, str(file)]) == 1
+    assert "depth" in capfd.readouterr().out
