@@ -28,6 +28,9 @@ what it led to. As three examples, two teach the tower to repeat the newest even
 of items new to the user was 0.38 so, and is 0.46."""
 
 
+CLICKS = [EventType.VIEW.code, EventType.CLICK.code, EventType.RECOMMENDATION_CLICK.code]
+
+
 @dataclass(frozen=True)
 class RetrievalExamples:
     """Encounters of one window, each with what its user had done before it. Arrays `[num_examples, ...]`, in time order.
@@ -54,6 +57,8 @@ class RetrievalExamples:
     """What the rating head learns, original units; NaN where unknown."""
     is_purchase: NDArray[np.bool_]
     """Whether it led to a purchase."""
+    is_click: NDArray[np.bool_]
+    """Whether it holds a view or a click: an order by telephone, or a line typed into a cart, has neither."""
 
     def __post_init__(self) -> None:
         refuse_lookahead(self.at, before=self.window.end, what="An example's event")
@@ -97,6 +102,7 @@ class RetrievalExamples:
             weight=encounters.over(np.maximum, WEIGHT_OF_CODE[positive.event_codes]),
             target=encounters.over(np.fmax, _target(positive, target_column)),
             is_purchase=encounters.over(np.logical_or, positive.event_codes == EventType.PURCHASE.code),
+            is_click=encounters.over(np.logical_or, np.isin(positive.event_codes, CLICKS)),
         )
 
     def __len__(self) -> int:
@@ -115,6 +121,10 @@ class RetrievalExamples:
     @property
     def known_targets(self) -> Floats:
         return self.target[np.isfinite(self.target)]
+
+    @property
+    def num_clicks(self) -> int:
+        return int(self.is_click.sum())
 
     @property
     def digest(self) -> str:
@@ -177,7 +187,7 @@ class RetrievalExamples:
         return {**queries, **{name: getattr(self, name) for name in _OWN_ARRAYS}}
 
 
-_OWN_ARRAYS = ("user_rows", "item_rows", "at", "known_at", "weight", "target", "is_purchase")
+_OWN_ARRAYS = ("user_rows", "item_rows", "at", "known_at", "weight", "target", "is_purchase", "is_click")
 
 
 @dataclass(frozen=True)
@@ -251,6 +261,11 @@ class ExampleSource(Protocol):
     @property
     def known_targets(self) -> Floats:
         """In no order."""
+        ...
+
+    @property
+    def num_clicks(self) -> int:
+        """Examples that hold a view or a click."""
         ...
 
     @property

@@ -93,6 +93,10 @@ class StreamedExamples:
         """In memory all at once: four bytes per purchase."""
         return np.concatenate([np.empty(0, np.float32), *(self._read(*place).known_targets for place in self.groups)])
 
+    @cached_property
+    def num_clicks(self) -> int:
+        return sum(self._read(*place).num_clicks for place in self.groups)
+
     def batches(self, *, batch_size: int, seed: int, epoch: int) -> Iterator[RetrievalExamples]:
         """One epoch; the next buffer is made while one is in use."""
         size, left = min(batch_size, len(self)), num_batches(len(self), batch_size=batch_size)

@@ -138,10 +138,14 @@ def _judged_heads(twin: Bundle, data: TrainingData, window: Window, *, name: str
     value, conversion = (np.concatenate([getattr(a, part) for a in answers]) for part in ("value", "conversion"))
     target, bought = met.target[: len(rated)], met.is_purchase[: len(rated)]
     known = np.isfinite(target)
-    return (
+    judged = (
         of_numbers("value", name, value[known], target[known]),
         of_probabilities("conversion", name, conversion, bought),
     )
+    clicks = [answer.click for answer in answers if answer.click is not None]
+    if not clicks:
+        return judged
+    return (*judged, of_probabilities("click", name, np.concatenate(clicks), met.is_click[: len(rated)]))
 
 
 def yardstick_of(twin: Bundle, past: Past, ours: Replay, settings: EvaluationSettings) -> Yardstick:

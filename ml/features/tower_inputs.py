@@ -1,7 +1,8 @@
 """What the two towers see: one fitted encoder, used on training examples and on a request alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml.contract.types import Floats, Halves, Rows, Seconds
+from ml.features.crosses import Cross, crossed, hash_of, hashes_of
 from ml.features.embeddings import Directions, embedding, embedding_names, embeddings_digest
 from ml.features.history import SECONDS_PER_DAY, Histories, History
 from ml.features.transforms import ZScore, cyclical_instant, cyclical_time
@@ -28,7 +30,7 @@ class CandidateInputs:
     """Of `n` items. Indexes into embedding tables: 0 is "unknown", a known value is its vocabulary row + 1."""
 
     ids: Rows
-    """`[n, 2 + attributes]`: item, category, sub-category, brand, category x price bucket."""
+    """`[n, 2 + attributes + crosses]`: item, category, sub-category, brand, category x price bucket, crosses of the recipe."""
     numbers: Floats
     """`[n, 1 + vectors]`: log price, z-scored; then of each vector column 1 where the item has a vector and where it lies, else zeros."""
 
@@ -38,7 +40,7 @@ class QueryInputs:
     """Of `n` moments of users. History is newest first, padded with index 0."""
 
     ids: Rows
-    """`[n, 1 + attributes]`: user, country, segment."""
+    """`[n, 1 + attributes + crosses]`: user, country, segment, crosses of the recipe."""
     history_items: Rows
     """`[n, N]` item indexes."""
     history_events: Rows
@@ -55,6 +57,7 @@ class _Fitted(BaseModel):
     history_length: int = Field(ge=1, le=512)
     price: ZScore
     price_edges: tuple[float, ...]
+    crosses: tuple[Cross, ...] = ()
     vectors: tuple[str, ...] = ()
     """Names of the vector columns."""
     vectors_digest: str = ""
@@ -83,6 +86,7 @@ class TowerEncoder:
         items: pa.Table,
         history_length: int,
         vector_dim: int = VECTOR_DIM,
+        crosses: Sequence[Cross] = (),
         like: Self | None = None,
     ) -> Self:
         """Of the users and items that training saw (columns of `DIM_USERS`, `DIM_ITEMS`); all others are "unknown".
@@ -111,6 +115,7 @@ class TowerEncoder:
                 history_length=history_length,
                 price=ZScore.fit(prices, log=True),
                 price_edges=tuple(float(edge) for edge in edges),
+                crosses=tuple(crosses),
                 vectors=tuple(directions),
                 vectors_digest=embeddings_digest(items),
             ),
@@ -126,11 +131,29 @@ class TowerEncoder:
     def candidate_sizes(self) -> tuple[int, ...]:
         """Rows each embedding table of `CandidateInputs.ids` needs, "unknown" included."""
         sizes = [len(self.item_attributes[name]) + 1 for name in ITEM_ATTRIBUTES]
-        return (len(self.items) + 1, *sizes, sizes[0] * (PRICE_BUCKETS + 1))
+        crosses = (cross.size for cross in self.item_crosses)
+        return (len(self.items) + 1, *sizes, sizes[0] * (PRICE_BUCKETS + 1), *crosses)
 
     @property
     def query_sizes(self) -> tuple[int, ...]:
-        return (len(self.users) + 1, *(len(self.user_attributes[name]) + 1 for name in USER_ATTRIBUTES))
+        sizes = [len(self.user_attributes[name]) + 1 for name in USER_ATTRIBUTES]
+        return (len(self.users) + 1, *sizes, *(cross.size for cross in self.user_crosses))
+
+    @property
+    def item_crosses(self) -> tuple[Cross, ...]:
+        return tuple(cross for cross in self.fitted.crosses if cross.side == "item")
+
+    @property
+    def user_crosses(self) -> tuple[Cross, ...]:
+        return tuple(cross for cross in self.fitted.crosses if cross.side == "user")
+
+    @cached_property
+    def user_hashes(self) -> dict[str, Seconds]:
+        """Hash of each value of a user's attributes by embedding index; of 0, "unknown", nobody asks."""
+        return {
+            name: np.array([0, *map(hash_of, vocabulary.ids.to_pylist())], np.int64)
+            for name, vocabulary in self.user_attributes.items()
+        }
 
     @property
     def vector_sizes(self) -> tuple[int, ...]:
@@ -147,24 +170,35 @@ class TowerEncoder:
         attributes = [self.item_attributes[name].rows(items[name]) + 1 for name in ITEM_ATTRIBUTES]
         buckets = np.where(np.isfinite(prices), np.searchsorted(self.fitted.price_edges, prices) + 1, 0)
         cross = attributes[0] * (PRICE_BUCKETS + 1) + buckets
-        ids = np.stack([self.item_indexes(items["item_id"]), *attributes, cross], axis=1).astype(np.int32)
+        columns = [self.item_indexes(items["item_id"]), *attributes, cross, *self._crosses_of_items(items, buckets)]
+        ids = np.stack(columns, axis=1).astype(np.int32)
         return CandidateInputs(
             ids, np.concatenate([self.fitted.price.apply(prices)[:, None], _seen(self.directions, items)], axis=1)
         )
 
     def user_ids(self, users: pa.Table) -> Rows:
-        """`QueryInputs.ids` of a table with the columns of `DIM_USERS` `[n, 1 + attributes]`."""
+        """`QueryInputs.ids` of a table with the columns of `DIM_USERS` `[n, 1 + attributes + crosses]`."""
         columns = [
             self.users.rows(users["user_id"]),
             *(self.user_attributes[n].rows(users[n]) for n in USER_ATTRIBUTES),
         ]
-        return (np.stack(columns, axis=1) + 1).astype(np.int32)
+        return self.with_user_crosses((np.stack(columns, axis=1) + 1).astype(np.int32))
+
+    def with_user_crosses(self, ids: Rows) -> Rows:
+        """`QueryInputs.ids` of indexes of users and their attributes `[n, 1 + attributes]`."""
+        index_of = dict(zip(USER_ATTRIBUTES, ids[:, 1:].T, strict=True))
+        columns = []
+        for cross in self.user_crosses:
+            hashes = [self.user_hashes[name][index_of[name]] for name in cross.columns]
+            known = np.all([index_of[name] > 0 for name in cross.columns], axis=0)
+            columns.append(crossed(hashes, known, buckets=cross.buckets))
+        return np.column_stack([ids, *columns]).astype(np.int32)
 
     def query(self, user_ids: Rows, history: History, *, item_indexes: Rows, at: int) -> QueryInputs:
         """Of one user at the instant `at`.
 
         Args:
-            user_ids: `[1 + attributes]`, a row of `user_ids()`; zeros for a stranger.
+            user_ids: `[1 + attributes + crosses]`, a row of `user_ids()`; zeros for a stranger.
             item_indexes: `[catalogue]` of the catalogue the history's rows point into.
         """
         newest = slice(None, -self.history_length - 1, -1)
@@ -188,7 +222,7 @@ class TowerEncoder:
         """Of many moments at once: what user `user_rows[i]` had done *before* the instant `at[i]`. Equal to `query` row by row.
 
         Args:
-            user_ids: `[num_users, 1 + attributes]`, all users of `histories`.
+            user_ids: `[num_users, 1 + attributes + crosses]`, all users of `histories`.
         """
         ends = _events_before(histories, user_rows, at)
         starts = histories.starts[user_rows]
@@ -212,6 +246,15 @@ class TowerEncoder:
             history_ages=np.where(real, ages, 0).astype(np.float32),
             context=cyclical_time(at),
         )
+
+    def _crosses_of_items(self, items: pa.Table, price_buckets: Seconds) -> Iterator[Rows]:
+        for cross in self.item_crosses:
+            parts = [
+                (price_buckets.astype(np.int64), price_buckets > 0) if name == "price" else hashes_of(items[name])
+                for name in cross.columns
+            ]
+            known = np.all([there for _, there in parts], axis=0)
+            yield crossed([hashes for hashes, _ in parts], known, buckets=cross.buckets)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,10 +21,12 @@ SHAPE = (
     "tower_layers",
     "rating_layers",
     "rating_loss",
+    "num_answers",
     "history_length",
     "history_encoder",
     "weighted_history",
     "vector_dim",
+    "crosses",
     "learn_temperature",
 )
 
@@ -58,9 +60,11 @@ def _old_rows(old: TowerEncoder, new: TowerEncoder) -> list[Rows]:
     return [
         _old_indexes(old.users, new.users),
         *(_old_indexes(old.user_attributes[name], vocabulary) for name, vocabulary in new.user_attributes.items()),
+        *(np.arange(cross.size, dtype=np.int32) for cross in new.user_crosses),
         _old_indexes(old.items, new.items),
         *(_old_indexes(old.item_attributes[name], vocabulary) for name, vocabulary in new.item_attributes.items()),
         (categories[:, None] * len(buckets) + buckets).reshape(-1).astype(np.int32),
+        *(np.arange(cross.size, dtype=np.int32) for cross in new.item_crosses),
     ]
 
 

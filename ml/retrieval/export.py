@@ -39,7 +39,8 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
     write_saved_model(trained, folder / SAVED_MODEL, catalogue=catalogue)
     path = folder / CATALOGUE
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = catalogue.select(CATALOGUE_COLUMNS).combine_chunks()
+    crossed = (name for cross in trained.encoder.item_crosses for name in cross.columns)
+    kept = catalogue.select(list(dict.fromkeys((*CATALOGUE_COLUMNS, *crossed)))).combine_chunks()
     if trained.encoder.directions:
         # What the tower sees of a vector, not the vector, of which it is a small part.
         numbers = trained.encoder.candidates(catalogue).numbers
@@ -55,13 +56,15 @@ def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
     tower = trained.model.query_tower
-    if trained.settings.history_encoder == "pooled" and tower.factors is None and tower.preference is None:
+    plain = tower.factors is None and tower.preference is None and not trained.encoder.user_crosses
+    if trained.settings.history_encoder == "pooled" and plain:
         query_weights(trained).save(folder)  # where it is missing, the graph answers
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
         _write_rating_head(trained, folder / RATING_HEAD)
-        if max(trained.settings.rating_layers) <= WIDEST:  # the graph answers for a wider one
+        # The graph answers for a wider one, and for one that says more than value and conversion.
+        if max(trained.settings.rating_layers) <= WIDEST and not trained.settings.click_weight:
             head_layers(trained).save(folder / RATING_LAYERS)
 
 
@@ -100,7 +103,8 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
 
     def rating_head(query: Any, candidates: Any) -> dict[str, Any]:
         found = predictions(trained, query, candidates)
-        return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
+        named = {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
+        return named if found.click is None else {**named, "click": found.click}
 
     _write_graph(rating_head, rating_specs(trained.settings.tower_dim), path)
 

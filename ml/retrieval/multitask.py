@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ml.contract.events import EVENT_TYPES, EVENT_WEIGHTS
-from ml.features.tower_inputs import ITEM_ATTRIBUTES, USER_ATTRIBUTES, TowerEncoder
+from ml.features.tower_inputs import TowerEncoder
 from ml.retrieval.legacy_keras import tf, tfrs
 from ml.retrieval.losses import RATING_LOSSES, Candidates, log_loss, sampled_softmax, triplet
 from ml.retrieval.replicas import num_replicas, own_rows, summed
@@ -42,6 +42,7 @@ class Batch(NamedTuple):
     target_known: Any
     """1.0 where known."""
     is_purchase: Any
+    is_click: Any
     negatives: CandidateTensors
     """Further negatives `[m, ...]`, the same in every process; often none."""
     negative_rows: Any
@@ -75,12 +76,14 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, shape, vector_sizes)
         self.rating_head: Any = None
         if settings.rates:
-            self.rating_head = RatingHead(layers=settings.rating_layers, dim=shape.dim, draws=draws)
+            self.rating_head = RatingHead(
+                layers=settings.rating_layers, dim=shape.dim, draws=draws, num_answers=settings.num_answers
+            )
         self.log_temperature: Any = None
         if settings.learn_temperature:
             start = tf.keras.initializers.Constant(np.log(settings.temperature))
             self.log_temperature = self.add_weight("log_temperature", (), initializer=start)
-        self._create_weights(encoder.history_length, num_numbers=1 + sum(vector_sizes))
+        self._create_weights(encoder)
 
     def train_step(self, batch: Batch) -> dict[str, Any]:
         """Learn from one batch, or from this replica's part of it. The losses of the whole batch, by part and weighted in all."""
@@ -104,9 +107,11 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         if self.settings.retrieves and self.settings.retrieval_weight:
             losses["retrieval"] = self._retrieval_loss(query, candidate, batch)
         if self.rating_head is not None:
-            value, conversion = self.rating_head(query, candidate)
+            value, conversion, *click = self.rating_head(query, candidate)
             losses["rating"] = RATING_LOSSES[self.settings.rating_loss](value, batch.target, batch.target_known)
             losses["conversion"] = log_loss(conversion, batch.is_purchase)
+            if click:
+                losses["click"] = log_loss(click[0], batch.is_click)
         return losses
 
     def _weighted(self, losses: dict[str, Any]) -> Any:
@@ -183,13 +188,13 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         # Drawn for the whole batch, so that a part of it loses the same ones wherever it is learned.
         return own_rows(tf.random.stateless_uniform([num_replicas() * count], seed), count) < share
 
-    def _create_weights(self, history_length: int, *, num_numbers: int) -> None:
+    def _create_weights(self, encoder: TowerEncoder) -> None:
         """Keras layers make their weights when first called: eagerly, here, so that their order is always the same."""
-        nothing = np.zeros((1, history_length), np.int32)
-        ids = np.zeros((1, 1 + len(USER_ATTRIBUTES)), np.int32)
-        context, numbers = np.zeros((1, 4), np.float32), np.zeros((1, num_numbers), np.float32)
+        nothing = np.zeros((1, encoder.history_length), np.int32)
+        ids = np.zeros((1, len(encoder.query_sizes)), np.int32)
+        context, numbers = np.zeros((1, 4), np.float32), np.zeros((1, 1 + sum(encoder.vector_sizes)), np.float32)
         query = self.query_tower(QueryTensors(ids, nothing, nothing, nothing.astype(np.float32), context))
-        item_ids = np.zeros((1, 2 + len(ITEM_ATTRIBUTES)), np.int32)
+        item_ids = np.zeros((1, len(encoder.candidate_sizes)), np.int32)
         candidate = self.candidate_tower(CandidateTensors(item_ids, numbers))
         if self.rating_head is not None:
             self.rating_head(query, candidate)

@@ -83,7 +83,7 @@ class DrawnRequests:
         ids = [vocabulary.rows(column.tolist()) + 1 for vocabulary, column in zip(vocabularies, self.who, strict=True)]
         event_types = Vocabulary.of([str(event_type) for event_type in EVENT_TYPES])
         return QueryInputs(
-            ids=np.stack(ids, axis=1).astype(np.int32),
+            ids=encoder.with_user_crosses(np.stack(ids, axis=1).astype(np.int32)),
             history_items=_rows(encoder.items, self.history_item_ids) + 1,
             history_events=_rows(event_types, self.history_event_types) + 1,
             history_ages=np.log1p(self.history_age_days).astype(np.float32),
@@ -157,7 +157,8 @@ def _head_difference(rated: HeadPredictions, found: dict[str, NDArray[Any]]) -> 
     value = np.abs(rated.value - found["predictions"]) / np.maximum(np.abs(found["predictions"]), 1.0)
     normalized = np.abs(rated.value_normalized - found["predictions_normalized"])
     conversion = np.abs(rated.conversion - found["conversion"])
-    return float(np.max([value, normalized, conversion]))
+    click = [] if rated.click is None else [np.abs(rated.click - found["click"])]
+    return float(np.max([value, normalized, conversion, *click]))
 
 
 def _onnx_scores(folder: Path, requests: DrawnRequests) -> Floats:

@@ -1,6 +1,6 @@
 """The SavedModel: plain named tensors in, the catalogue's own ids out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from ml.contract.events import EVENT_TYPES
+from ml.features.crosses import crossed
 from ml.features.history import SECONDS_PER_DAY
-from ml.features.tower_inputs import ITEM_ATTRIBUTES, USER_ATTRIBUTES, CandidateInputs
+from ml.features.tower_inputs import USER_ATTRIBUTES, CandidateInputs
 from ml.retrieval.legacy_keras import tf
 from ml.retrieval.towers import QueryTensors
 from ml.retrieval.trained import TrainedRetriever
@@ -38,7 +39,7 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         encoder = trained.encoder
         ids = catalogue["item_id"].to_pylist()
         nothing = np.zeros((1, 1 + sum(encoder.vector_sizes)), np.float32)
-        unknown = CandidateInputs(np.zeros((1, 2 + len(ITEM_ATTRIBUTES)), np.int32), nothing)
+        unknown = CandidateInputs(np.zeros((1, len(encoder.candidate_sizes)), np.int32), nothing)
         vectors = np.concatenate([trained.item_vectors(catalogue), trained.candidate_vectors(unknown)])
         # tf.saved_model traces every Keras layer it can reach; a plain dataclass hides them, and `learned` keeps their weights.
         self._trained = trained
@@ -74,17 +75,19 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         *query, product_ids = query_and_products
         candidates = tf.gather(self.vectors, self.catalogue_rows.lookup(product_ids))
         found = predictions(self._trained, self._query_vectors(*query)[:, None, :], candidates)
-        return {
+        answers = {
             "predictions": found.value,
             "predictions_normalized": found.value_normalized,
             "conversion": found.conversion,
         }
+        return answers if found.click is None else {**answers, "click": found.click}
 
     def _query_vectors(self, *query: Any) -> Any:
         *who, item_ids, event_types, age_days, requested_at = query
         events = self.events.lookup(event_types)
+        indexes = [lookup.lookup(value) for lookup, value in zip(self.users, who, strict=True)]
         inputs = QueryTensors(
-            ids=tf.stack([lookup.lookup(value) for lookup, value in zip(self.users, who, strict=True)], axis=1),
+            ids=tf.stack([*indexes, *self._crosses(dict(zip(USER_ATTRIBUTES, indexes[1:], strict=True)))], axis=1),
             history_items=tf.where(events > 0, self.items.lookup(item_ids), 0),
             history_events=events,
             history_ages=tf.where(events > 0, tf.math.log1p(tf.maximum(age_days, 0.0)), 0.0),
@@ -92,17 +95,25 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         return self._trained.model.query_tower(inputs)
 
+    def _crosses(self, index_of: dict[str, Any]) -> Iterator[Any]:
+        """`TowerEncoder.with_user_crosses` in the graph."""
+        encoder = self._trained.encoder
+        for cross in encoder.user_crosses:
+            hashes = [tf.gather(tf.constant(encoder.user_hashes[name]), index_of[name]) for name in cross.columns]
+            known = tf.reduce_all([index_of[name] > 0 for name in cross.columns], axis=0)
+            yield tf.cast(crossed(hashes, tf.cast(known, tf.int64), buckets=cross.buckets), tf.int32)
+
 
 def predictions(trained: TrainedRetriever, query: Any, candidates: Any) -> HeadPredictions:
     """The rating head's answers as tensors, in original units too; leading axes broadcast."""
     target = trained.target
     assert target is not None
-    answer, logit = trained.model.rating_head(query, candidates)
+    answer, *logits = trained.model.rating_head(query, candidates)
     normalised = answer * target.slope + target.intercept
     if target.squashed:
         normalised = tf.math.sigmoid(normalised)
     value = tf.math.exp(normalised * target.scale + target.mean) - 1.0  # as Exp and Sub: ONNX has no Expm1
-    return HeadPredictions(value, normalised, tf.math.sigmoid(logit))
+    return HeadPredictions(value, normalised, *map(tf.math.sigmoid, logits))
 
 
 def _lookup(ids: Sequence[str], *, first: int = 1, unknown: int = 0) -> Any:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.contract.errors import RecipeError
 from ml.dataset.examples import TargetColumn
+from ml.features.crosses import Cross, require_distinct
 from ml.features.tower_inputs import VECTOR_DIM
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
@@ -48,6 +49,11 @@ class RetrieverSettings(BaseModel):
         le=8_192,
         description="Numbers the towers see of each vector column of items: its leading principal directions.",
     )
+    crosses: tuple[Cross, ...] = Field(
+        (),
+        description="Attributes whose values count together, beside category x price: `{columns: [category, brand], buckets: 1000}`. "
+        "Of items category, sub_category, brand, seller_id, region, price; of users country, segment.",
+    )
     start: Literal["random", "spectral"] = Field(
         "spectral", description="First vectors of items: drawn, or factors of the matrix of who chose what."
     )
@@ -81,6 +87,11 @@ class RetrieverSettings(BaseModel):
     )
     rating_weight: float = Field(0.1, ge=0, description="Weight of the rating loss.")
     conversion_weight: float = Field(0.1, ge=0, description="Weight of the log loss of 'led to a purchase'.")
+    click_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the log loss of 'holds a view or a click', for shops that record purchases without; 0: no such head.",
+    )
     target_column: TargetColumn = Field("amount", description="What the rating head predicts for a purchase.")
     user_id_dropout: float = Field(0.5, ge=0, lt=1, description="Share of examples whose user is shown as a stranger.")
     item_id_dropout: float = Field(
@@ -129,17 +140,27 @@ class RetrieverSettings(BaseModel):
     def rates(self) -> bool:
         return self.model_type != "retrieval"
 
+    @property
+    def num_answers(self) -> int:
+        """Of the rating head: value, conversion and, where it is learned, click."""
+        return 3 if self.click_weight else 2
+
     @model_validator(mode="after")
     def _losses_exist(self) -> Self:
         weights = {
             "retrieval": (self.retrieval_weight,),
-            "ranking": (self.rating_weight, self.conversion_weight),
-            "multitask": (self.retrieval_weight, self.rating_weight, self.conversion_weight),
+            "ranking": (self.rating_weight, self.conversion_weight, self.click_weight),
+            "multitask": (self.retrieval_weight, self.rating_weight, self.conversion_weight, self.click_weight),
         }[self.model_type]
         if not any(weights):
             raise RecipeError(
                 f"`model_type: {self.model_type}` needs at least one loss weight above 0. Received: {weights}. "
-                "Raise `retrieval_weight`, `rating_weight` or `conversion_weight`."
+                "Raise `retrieval_weight`, `rating_weight`, `conversion_weight` or `click_weight`."
+            )
+        if self.click_weight and not self.rates:
+            raise RecipeError(
+                f"`click_weight` needs a rating head. Received: `model_type: {self.model_type}`, click_weight {self.click_weight}. "
+                "Leave `click_weight` out, or choose `multitask` or `ranking`."
             )
         return self
 
@@ -169,6 +190,11 @@ class RetrieverSettings(BaseModel):
                 f"`model_type: {self.model_type}`, rating_weight {self.rating_weight}. Leave `rating_loss` out, choose "
                 "`multitask` or `ranking`, or raise `rating_weight`."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _crosses_differ(self) -> Self:
+        require_distinct(self.crosses)
         return self
 
     @model_validator(mode="after")

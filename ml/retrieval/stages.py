@@ -127,7 +127,12 @@ def examples_of(
     """
     items, users = _seen(data, window)
     encoder = TowerEncoder.fit(
-        users=users, items=items, history_length=settings.history_length, vector_dim=settings.vector_dim, like=like
+        users=users,
+        items=items,
+        history_length=settings.history_length,
+        vector_dim=settings.vector_dim,
+        crosses=settings.crosses,
+        like=like,
     )
 
     def of(log: InteractionLog) -> RetrievalExamples:

@@ -286,9 +286,9 @@ class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
 
 
 class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
-    """Value and conversion of pairs, from query, candidate and their product."""
+    """Value, conversion and, where it is asked for, click of pairs, from query, candidate and their product."""
 
-    def __init__(self, *, layers: Sequence[int], dim: int, draws: Draws) -> None:
+    def __init__(self, *, layers: Sequence[int], dim: int, draws: Draws, num_answers: int = 2) -> None:
         super().__init__(name="rating_head")
         self.dim = dim
         # One dense layer over [query, candidate, product], as three: one query with m candidates is then multiplied once, not m times.
@@ -296,10 +296,11 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
         self.of_candidate = dense(layers[0], draws, use_bias=False, name="of_candidate")
         self.of_product = dense(layers[0], draws, use_bias=False, name="of_product")
         self.hidden = hidden_layers(layers[1:], draws)
-        self.answers = dense(2, draws, name="answers")
+        self.num_answers = num_answers
+        self.answers = dense(num_answers, draws, name="answers")
 
-    def call(self, query: Any, candidates: Any) -> tuple[Any, Any]:
-        """Normalised value and conversion logit `[...]` of `[..., d]`; the leading axes broadcast.
+    def call(self, query: Any, candidates: Any) -> tuple[Any, ...]:
+        """Normalised value, conversion logit and, of three answers, click logit `[...]` of `[..., d]`; the leading axes broadcast.
 
         Reads the learned numbers alone: what a factor means changes whenever factors are made anew.
         """
@@ -308,7 +309,7 @@ class RatingHead(tf.keras.layers.Layer):  # type: ignore[misc]
         for layer in self.hidden:
             x = layer(x)
         answers = self.answers(x)
-        return answers[..., 0], answers[..., 1]
+        return tuple(answers[..., place] for place in range(self.num_answers))
 
 
 def _values(values: Any) -> Any:

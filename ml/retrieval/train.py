@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.contract.errors import ContractError
+from ml.contract.errors import ContractError, DataError
 from ml.contract.types import Floats, Rows
 from ml.dataset.examples import ExampleSource, RetrievalExamples, require_examples
 from ml.dataset.stream import num_batches
@@ -73,6 +73,7 @@ def train_retriever(
 
     require_examples(examples)
     _require_history_length(examples, settings)
+    _require_clicks(examples, settings)
     target = _target(examples, settings, warm_start)
     num_epochs = settings.epochs if warm_start is None else settings.carry_on_epochs
     with strategy_of(cluster).scope():
@@ -134,6 +135,7 @@ class _Steps:
             target=np.where(known, values, 0).astype(np.float32),
             target_known=known.astype(np.float32),
             is_purchase=examples.is_purchase.astype(np.float32),
+            is_click=examples.is_click.astype(np.float32),
             negatives=CandidateTensors(candidates.ids[negatives], candidates.numbers[negatives]),
             negative_rows=negatives,
             negative_log_q=self.negatives.log_q[negatives],
@@ -195,6 +197,7 @@ class _Run:
             epoch=epoch,
             loss=means["total"],
             **{f"{name}_loss": means.get(name, float("nan")) for name in ("retrieval", "rating", "conversion")},
+            click_loss=means.get("click"),
             weights=_summaries(self.model),
         )
 
@@ -291,4 +294,12 @@ def _require_history_length(examples: ExampleSource, settings: RetrieverSettings
         raise ContractError(
             f"The examples must be encoded with `history_length` {settings.history_length}. "
             f"Received: {examples.encoder.history_length}. Fit `TowerEncoder` with the recipe's `history_length`."
+        )
+
+
+def _require_clicks(examples: ExampleSource, settings: RetrieverSettings) -> None:
+    if settings.click_weight and not 0 < examples.num_clicks < len(examples):
+        raise DataError(
+            "`click_weight` needs encounters that hold a view or a click, and encounters without. "
+            f"Received: {examples.num_clicks} of {len(examples)} with one. Map the shop's views and clicks, or leave `click_weight` at 0."
         )

@@ -45,12 +45,14 @@ class EpochReport(BaseModel):
     retrieval_loss: float
     rating_loss: float
     conversion_loss: float
+    click_loss: float | None = None
     weights: tuple[WeightSummary, ...]
 
     def losses(self) -> dict[str, float]:
         """Those the recipe has."""
-        found = {name: getattr(self, name) for name in ("loss", "retrieval_loss", "rating_loss", "conversion_loss")}
-        return {name: value for name, value in found.items() if np.isfinite(value)}
+        names = ("loss", "retrieval_loss", "rating_loss", "conversion_loss", "click_loss")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None and np.isfinite(value)}
 
     def numbers(self) -> dict[str, float]:
         """Losses and weights by name: `weights.query_tower.std` say."""
@@ -94,12 +96,12 @@ class TrainedRetriever:
             raise RecipeError(
                 "Predictions need a rating head. Received: `model_type: retrieval`. Train with `model_type: multitask`."
             )
-        answer, logit = (each.numpy() for each in self._rating_function(query_vectors, item_vectors))
+        answer, *logits = (each.numpy() for each in self._rating_function(query_vectors, item_vectors))
         normalised = self.target.normalised(answer)
         return HeadPredictions(
             value=self.target.inverse(normalised).astype(np.float32),
             value_normalized=normalised,
-            conversion=(1 / (1 + np.exp(-logit))).astype(np.float32),
+            **dict(zip(("conversion", "click"), map(_probability, logits), strict=False)),
         )
 
     def answers(self, query_vectors: Floats, item_vectors: Floats) -> Floats:
@@ -166,6 +168,10 @@ def set_named_weights(model: Any, weights: dict[str, Floats]) -> None:
     """The inverse of `named_weights`, for a model of the same recipe and encoder."""
     for variable, (_, value) in zip(model.weights, sorted(weights.items()), strict=True):
         variable.assign(value)
+
+
+def _probability(logits: Floats) -> Floats:
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
 def _compiled(function: Any, specs: list[Any]) -> Any:

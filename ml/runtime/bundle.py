@@ -11,7 +11,7 @@ import numpy as np
 from ml.contract.errors import BundleError
 from ml.contract.manifest import MANIFEST, REMEDY, FileEntry, Manifest, file_entry
 from ml.contract.types import Floats, Rows
-from ml.features.tower_inputs import USER_ATTRIBUTES, TowerEncoder
+from ml.features.tower_inputs import TowerEncoder
 from ml.runtime.candidates import SourceTables
 from ml.runtime.exposure import Exposure
 from ml.runtime.items import ItemDisplay, ItemTable
@@ -49,7 +49,7 @@ class Bundle:
 
     @cached_property
     def tower_user_ids(self) -> Rows:
-        """`[num_users, 1 + attributes]`"""
+        """`[num_users, 1 + attributes + crosses]`"""
         return self.encoder.user_ids(self.users.table)
 
     @cached_property
@@ -59,7 +59,7 @@ class Bundle:
     @property
     def no_user_ids(self) -> Rows:
         """Tower ids of a stranger."""
-        return np.zeros(1 + len(USER_ATTRIBUTES), np.int32)
+        return np.zeros(len(self.encoder.query_sizes), np.int32)
 
     def display(self, item_row: int) -> ItemDisplay:
         return self.items.display(item_row)

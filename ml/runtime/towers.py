@@ -41,6 +41,8 @@ class HeadPredictions:
     """Target column as the head learned it: centred and scaled."""
     conversion: Floats
     """Probability that an encounter with the item ends in a purchase."""
+    click: Floats | None = None
+    """Probability that an encounter holds a view or a click; None where the model did not learn it."""
 
     @classmethod
     def unknown(cls, num_pairs: int) -> Self:
@@ -132,8 +134,16 @@ class OnnxTowers:
         """The same by ONNX."""
         if self.rating_head is None:
             return HeadPredictions.unknown(len(candidates))
-        names = ["value", "value_normalized", "conversion"]
-        return HeadPredictions(*_run(self.rating_head, names, {"query": query[None, :], "candidates": candidates}))
+        return HeadPredictions(
+            *_run(self.rating_head, self._rated, {"query": query[None, :], "candidates": candidates})
+        )
+
+    @cached_property
+    def _rated(self) -> list[str]:
+        """What the rating head says, in the order of `HeadPredictions`."""
+        assert self.rating_head is not None
+        said = {output.name for output in self.rating_head.get_outputs()}
+        return ["value", "value_normalized", "conversion", *(["click"] if "click" in said else [])]
 
 
 @dataclass(frozen=True)
