@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from ml.contract.types import Rows
-from ml.retrieval.spectral import Factors, factors
+from ml.retrieval.spectral import FirstVectors, first_vectors
 
 DEPTH = 20
 BLOCK = 1_000
@@ -29,7 +29,7 @@ def main() -> None:
     train, test = read(arguments.events)
     for dim in arguments.dims:
         started = time.process_time()
-        found = factors(train, dim=dim, seed=0)
+        found = first_vectors(train, dim=dim, seed=0)
         cpu_seconds = time.process_time() - started
         print(f"d = {dim:4d}  recall@{DEPTH} = {recall(found, train, test):.4f}  {cpu_seconds:.0f} CPU-s")
 
@@ -47,7 +47,7 @@ def read(events: Path) -> tuple[sparse.csr_array, sparse.csr_array]:
     return of("train"), of("test")
 
 
-def recall(found: Factors, train: sparse.csr_array, test: sparse.csr_array) -> float:
+def recall(found: FirstVectors, train: sparse.csr_array, test: sparse.csr_array) -> float:
     """Mean over the users of test of the share of their items among the first `DEPTH`."""
     asked = np.flatnonzero(np.diff(test.indptr))
     shares = []

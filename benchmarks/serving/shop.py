@@ -21,6 +21,7 @@ from ml.candidates.settings import SourceSettings
 from ml.contract.columns import DIM_ITEMS, DIM_USERS, FEAT_ITEMS, FEAT_USERS
 from ml.contract.events import EventType
 from ml.contract.manifest import BundleFacts
+from ml.contract.types import Floats
 from ml.features.history import SECONDS_PER_DAY
 from ml.features.log import InteractionLog
 from ml.features.pseudonym import DEVELOPMENT_KEY, pseudonym
@@ -198,16 +199,27 @@ class ServedShop:
 
 
 def _planted(encoder: TowerEncoder, shop: ScaleShop) -> TrainedRetriever:
-    """Towers as training begins with them, but for the items' embeddings: each lies near its kind's."""
+    """Towers as training begins with them, but for the items' embeddings and factors: each lies near its kind's."""
     from ml.retrieval.multitask import MultitaskModel
 
     settings = RetrieverSettings()
     model = MultitaskModel(encoder, settings)
-    rng, size = np.random.default_rng((shop.seed, 3)), settings.embedding_dim
-    kinds = rng.normal(size=(shop.num_kinds, size)).astype(np.float32)
-    around = rng.normal(size=(shop.num_items, size)).astype(np.float32)
-    embeddings = kinds[shop.world.kinds] + SPREAD * around
-    model.candidate_tower.item_table.embeddings.assign(np.concatenate([np.zeros((1, size), np.float32), embeddings]))
+    rng = np.random.default_rng((shop.seed, 3))
+
+    def planted(size: int) -> Floats:
+        kinds = rng.normal(size=(shop.num_kinds, size)).astype(np.float32)
+        around = rng.normal(size=(shop.num_items, size)).astype(np.float32)
+        found: Floats = kinds[shop.world.kinds] + SPREAD * around
+        return found
+
+    def with_unknown(rows: Floats) -> Floats:
+        return np.concatenate([np.zeros((1, rows.shape[1]), np.float32), rows])
+
+    model.candidate_tower.item_table.embeddings.assign(with_unknown(planted(settings.embedding_dim)))
+    factors = planted(settings.factor_dim)
+    factors /= np.linalg.norm(factors, axis=1).max()
+    said = np.ones((shop.num_items, 1), np.float32)
+    model.factors.table.set_weights([with_unknown(np.column_stack([factors, said]))])
     target = TargetTransform(low=0.5, high=200, mean=2.7, scale=0.8)
     return TrainedRetriever(encoder, settings, target, model, ())
 

@@ -20,6 +20,8 @@ SAVED_MODEL = "saved_model"
 CATALOGUE = f"{SAVED_MODEL}/assets.extra/catalogue.arrow"
 """The items the SavedModel searches, as the candidate tower saw them. TensorFlow leaves `assets.extra` to us."""
 CATALOGUE_COLUMNS = ("item_id", *ITEM_ATTRIBUTES, "price")
+SEEN = "seen_numbers"
+"""Column of `CandidateInputs.numbers`, where items have vectors."""
 OPSET = 17
 
 
@@ -38,6 +40,11 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
     path = folder / CATALOGUE
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = catalogue.select(CATALOGUE_COLUMNS).combine_chunks()
+    if trained.encoder.directions:
+        # What the tower sees of a vector, not the vector, of which it is a small part.
+        numbers = trained.encoder.candidates(catalogue).numbers
+        column = pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), numbers.shape[1])
+        kept = kept.append_column(SEEN, column)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, kept.schema) as writer:
         writer.write_table(kept)
 
@@ -47,8 +54,9 @@ def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
     `rating_head.onnx`, `rating_head.npz` and `target.json`."""
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
-    if trained.settings.history_encoder == "pooled":  # the graph answers where events look at each other
-        query_weights(trained).save(folder)
+    tower = trained.model.query_tower
+    if trained.settings.history_encoder == "pooled" and tower.factors is None and tower.preference is None:
+        query_weights(trained).save(folder)  # where it is missing, the graph answers
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
@@ -65,7 +73,9 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
     def query_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(QueryTensors(*parts))}
 
-    tables = [tower.user_table, tower.history.item_table]
+    tables = [tower.user_table, tower.history.item_table, *_factors(tower)]
+    if tower.preference is not None:
+        tables.append(tower.preference.item_vectors)
     _write_graph(query_tower, query_specs(trained.encoder), path, tables=tables)
 
 
@@ -77,7 +87,11 @@ def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
     def candidate_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(CandidateTensors(*parts))}
 
-    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table])
+    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table, *_factors(tower)])
+
+
+def _factors(tower: Any) -> list[Any]:
+    return [tower.factors.table] if tower.factors is not None else []
 
 
 def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
@@ -88,7 +102,7 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         found = predictions(trained, query, candidates)
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
-    _write_graph(rating_head, rating_specs(trained.settings.embedding_dim), path)
+    _write_graph(rating_head, rating_specs(trained.settings.tower_dim), path)
 
 
 def query_weights(trained: TrainedRetriever) -> QueryWeights:

@@ -1,6 +1,6 @@
 """Whether the two exported forms of a retriever say the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ml.contract.events import EVENT_TYPES
 from ml.contract.types import Floats
 from ml.features.history import SECONDS_PER_DAY, History
-from ml.features.tower_inputs import USER_ATTRIBUTES, QueryInputs, TowerEncoder
+from ml.features.tower_inputs import USER_ATTRIBUTES, CandidateInputs, QueryInputs, TowerEncoder
 from ml.features.transforms import cyclical_time
 from ml.features.vocabulary import Vocabulary
-from ml.retrieval.export import CATALOGUE, SAVED_MODEL
+from ml.retrieval.export import CATALOGUE, SAVED_MODEL, SEEN
 from ml.retrieval.trained import VOCABULARIES
 from ml.runtime.towers import HeadPredictions, OnnxTowers
 
@@ -167,7 +167,16 @@ def _onnx_scores(folder: Path, requests: DrawnRequests) -> Floats:
 
 def _onnx_vectors(folder: Path, requests: DrawnRequests) -> tuple[Floats, Floats]:
     encoder, towers = TowerEncoder.load(folder / VOCABULARIES), OnnxTowers.open(folder)
-    return towers.query(requests.encoded(encoder)), towers.candidates(encoder.candidates(_catalogue(folder)))
+    return towers.query(requests.encoded(encoder)), towers.candidates(_candidates(folder, encoder))
+
+
+def _candidates(folder: Path, encoder: TowerEncoder) -> CandidateInputs:
+    catalogue = _catalogue(folder)
+    inputs = encoder.candidates(catalogue)
+    if SEEN not in catalogue.column_names:
+        return inputs
+    seen = catalogue[SEEN].combine_chunks().flatten().to_numpy()
+    return replace(inputs, numbers=seen.reshape(inputs.numbers.shape))
 
 
 def _catalogue(folder: Path) -> pa.Table:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.contract.errors import RecipeError
 from ml.dataset.examples import TargetColumn
+from ml.features.tower_inputs import VECTOR_DIM
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
 RatingLoss = Literal["mse", "bce", "pairwise", "listwise"]
@@ -18,7 +19,16 @@ class RetrieverSettings(BaseModel):
 
     model_type: ModelType = Field("multitask", description="Which losses are learned: towers, rating head, or both.")
     embedding_dim: int = Field(
-        64, ge=2, le=1024, description="Length of query and candidate vectors; 128 in larger shops."
+        64, ge=2, le=1024, description="Numbers of query and candidate vectors that are learned."
+    )
+    factor_dim: int = Field(
+        128,
+        ge=0,
+        le=1024,
+        description="Further numbers of those vectors that are not learned: factors of the matrix of who chose what. 0: none.",
+    )
+    factor_weight: float = Field(
+        1.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
     rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
@@ -32,13 +42,21 @@ class RetrieverSettings(BaseModel):
         False,
         description="Events of the history start with the weights of their kinds; a return speaks against its item.",
     )
+    vector_dim: int = Field(
+        VECTOR_DIM,
+        ge=1,
+        le=8_192,
+        description="Numbers the towers see of each vector column of items: its leading principal directions.",
+    )
     start: Literal["random", "spectral"] = Field(
         "spectral", description="First vectors of items: drawn, or factors of the matrix of who chose what."
     )
     retrieval_loss: Literal["softmax", "triplet"] = Field(
         "softmax", description="softmax: which of all candidates was chosen. triplet: by how far it beats each rival."
     )
-    temperature: float = Field(0.1, gt=0, le=10, description="Cosines are divided by it before the softmax.")
+    temperature: float = Field(
+        0.1, gt=0, le=10, description="Cosines of what is learned are divided by it before the softmax."
+    )
     learn_temperature: bool = Field(False, description="`temperature` is where it starts; it is learned with the rest.")
     margin: float = Field(0.2, gt=0, le=2, description="Cosine a candidate must be ahead by in the triplet loss.")
     logq: Literal["none", "standard", "refined"] = Field(
@@ -71,6 +89,12 @@ class RetrieverSettings(BaseModel):
     history_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of examples whose user is shown as one who has done nothing yet."
     )
+    factor_dropout: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of examples whose user is shown without factors: what is learned must do alone.",
+    )
     example_decay_days: float = Field(
         0.0, ge=0, le=3650, description="An example counts less by a factor e every so many days; 0: all days alike."
     )
@@ -91,6 +115,11 @@ class RetrieverSettings(BaseModel):
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Items the SavedModel's retrieval signature returns.")
     seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")
+
+    @property
+    def tower_dim(self) -> int:
+        """Length of query and candidate vectors, learned numbers and factors together."""
+        return self.embedding_dim + self.factor_dim
 
     @property
     def retrieves(self) -> bool:

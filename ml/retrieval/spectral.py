@@ -1,4 +1,4 @@
-"""Where the towers begin: factors of the matrix of who chose what, and how common each item is. Knows no TensorFlow."""
+"""Factors of the matrix of who chose what: where the towers begin, and what stands beside what they learn. Knows no TensorFlow."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +23,12 @@ LIKES_POPULAR = 0.5
 Gowalla holds back, recall@20 is .087 with 0, .133 with .25, .143 with .5, .136 with 1; on Amazon Beauty .077, .084, .085, .080."""
 
 
-class Factors(NamedTuple):
+DAMPING = 16.0
+"""Users of an item, and items of a user, that are counted beside the real ones where factors stand beside what is learned: a direction
+is then no affair of a few rare items."""
+
+
+class FirstVectors(NamedTuple):
     """First vectors by embedding index; row 0, "unknown", and whoever has no example are zeros."""
 
     users: Floats
@@ -32,8 +37,8 @@ class Factors(NamedTuple):
     """`[num_items + 1, d]`."""
 
 
-def factors_of(examples: ExampleSource, settings: RetrieverSettings) -> Factors:
-    """Factors of the examples' users and items, one row per row of the towers' tables."""
+def chosen_in(examples: ExampleSource, settings: RetrieverSettings) -> sparse.csr_array:
+    """Who chose what, once or often, by the rows of the towers' tables `[num_users + 1, num_items + 1]`."""
     item_indexes = examples.candidates.ids[:, 0]
     epoch = examples.batches(batch_size=settings.batch_size, seed=settings.seed, epoch=0)
     pairs = [(batch.queries.ids[:, 0], item_indexes[batch.item_rows]) for batch in epoch]
@@ -41,10 +46,10 @@ def factors_of(examples: ExampleSource, settings: RetrieverSettings) -> Factors:
     shape = examples.encoder.query_sizes[0], examples.encoder.candidate_sizes[0]
     chosen = sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape=shape)
     chosen.data[:] = 1.0  # once or often: choosing again says little about taste
-    return factors(chosen, dim=settings.embedding_dim, seed=settings.seed)
+    return chosen
 
 
-def factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Factors:
+def first_vectors(chosen: sparse.csr_array, *, dim: int, seed: int) -> FirstVectors:
     """Vectors whose products say who goes with what `[num_users, dim], [num_items, dim]`.
 
     The first `dim - 1` columns are directions: those of the largest singular values of D_u^-1/2 R D_i^-1/2, which are the
@@ -59,10 +64,28 @@ def factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Factors:
     common = np.log(np.maximum(per_item, 1.0))
     common -= common[per_item > 0].mean() if per_item.any() else 0.0
     popularity = np.where(per_item > 0, POPULARITY * common, 0.0)
-    return Factors(
+    return FirstVectors(
         np.column_stack([users, (per_user > 0).astype(np.float32)]),
         np.column_stack([items, popularity.astype(np.float32)]),
     )
+
+
+def item_factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Floats:
+    """What the towers know of items without learning `[num_items, dim + 1]`: the table of `ml.retrieval.towers.Factors`.
+
+    The first `dim` columns are an item's factors, at most 1 long, the last is how much it says of who chose it. An item nobody chose has
+    neither. Shen et al. 2021, "How powerful is graph convolution for recommendation?", section 4.
+    """
+    per_user, per_item = (np.asarray(chosen.sum(axis=axis), np.float32) for axis in (1, 0))
+    of_users, of_items = (
+        np.where(each > 0, (each + DAMPING) ** -0.5, 0).astype(np.float32) for each in (per_user, per_item)
+    )
+    normalised = sparse.csr_array(sparse.diags_array(of_users) @ chosen @ sparse.diags_array(of_items))
+    _, directions = leading(normalised, dim, seed=seed)
+    factors = directions * np.where(per_item > 0, np.sqrt(per_item + DAMPING), 0)[:, None]
+    longest = np.linalg.norm(factors, axis=1).max(initial=1e-6)
+    table: Floats = np.column_stack([factors / longest, of_items**2]).astype(np.float32)
+    return table
 
 
 def start_from(items: Floats, model: "MultitaskModel") -> None:

@@ -18,7 +18,7 @@ from ml.features.tower_inputs import TowerEncoder
 from ml.retrieval.cluster import Cluster
 from ml.retrieval.export import export_graphs, export_retriever
 from ml.retrieval.settings import RetrieverSettings
-from ml.retrieval.train import OnEpoch, train_retriever
+from ml.retrieval.train import OnEpoch, OnRetriever, train_retriever
 from ml.retrieval.trained import TrainedRetriever
 from ml.storage import ObjectStore
 
@@ -68,6 +68,7 @@ def train_stages(
     checkpoint_store: ObjectStore | None = None,
     scratch: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    on_retriever: OnRetriever | None = None,
     cluster: Cluster | None = None,
 ) -> RetrieverStages:
     """Both stages. Each knows only users, items and events of its own window's past.
@@ -77,6 +78,7 @@ def train_stages(
 
     Args:
         scratch: a folder for examples that do not fit into memory; what it held is lost. Each process needs its own.
+        on_retriever: told of every epoch of both stages; see `train_retriever`.
         cluster: the processes that call this together; see `train_retriever`.
     """
     base_examples = examples_of(data, split.base, settings, scratch=scratch)
@@ -88,9 +90,11 @@ def train_stages(
         checkpoint_folder=_sub(checkpoints, "base"),
         checkpoint_store=checkpoint_store and checkpoint_store.under("base"),
         on_epoch=on_epoch,
+        on_retriever=on_retriever,
         cluster=cluster,
     )
-    examples = examples_of(data, split.train, settings, scratch=scratch)  # those of the base have done their part
+    # Those of the base have done their part.
+    examples = examples_of(data, split.train, settings, scratch=scratch, like=base.encoder)
     final = train_retriever(
         examples,
         settings,
@@ -98,24 +102,33 @@ def train_stages(
         checkpoint_store=checkpoint_store and checkpoint_store.under("final"),
         warm_start=base,
         on_epoch=on_epoch,
+        on_retriever=on_retriever,
         cluster=cluster,
     )
     return RetrieverStages(base, final, active_items(data.items_by_row), len(examples))
 
 
 def examples_of(
-    data: TrainingData, window: Window, settings: RetrieverSettings, *, scratch: Path | None = None
+    data: TrainingData,
+    window: Window,
+    settings: RetrieverSettings,
+    *,
+    scratch: Path | None = None,
+    like: TowerEncoder | None = None,
 ) -> ExampleSource:
     """Examples of a window, with an encoder that knows what occurred before the window's end and nothing else.
 
     Args:
         scratch: where the examples of a log of more than `events_in_memory` events are put.
+        like: the encoder of a retriever that training goes on from.
 
     Raises:
         ContractError: they need a place and have none.
     """
     items, users = _seen(data, window)
-    encoder = TowerEncoder.fit(users=users, items=items, history_length=settings.history_length)
+    encoder = TowerEncoder.fit(
+        users=users, items=items, history_length=settings.history_length, vector_dim=settings.vector_dim, like=like
+    )
 
     def of(log: InteractionLog) -> RetrievalExamples:
         return RetrievalExamples.of(

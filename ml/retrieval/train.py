@@ -70,7 +70,6 @@ def train_retriever(
     from ml.retrieval.multitask import MultitaskModel
     from ml.retrieval.optimizers import optimizer_of
     from ml.retrieval.replicas import strategy_of
-    from ml.retrieval.spectral import factors_of, start_from
 
     require_examples(examples)
     _require_history_length(examples, settings)
@@ -89,10 +88,9 @@ def train_retriever(
             cluster,
         )
         mark = fingerprint(examples, settings, started_from=started_from)
-        if (
-            warm_start is None and settings.start == "spectral"
-        ):  # after the mark: another machine's may differ in the last bit
-            start_from(factors_of(examples, settings).items, model)
+        _fit_factors(
+            model, examples, starts=warm_start is None
+        )  # after the mark: another machine's may differ in the last bit
         checkpoint = _checkpoint(checkpoint_folder, checkpoint_store, mark, cluster)
         heard = [on_epoch] if on_epoch else []
         if on_retriever:
@@ -167,7 +165,7 @@ class _Run:
         require_same(mark, self.cluster)
         told = np.frombuffer(EPOCH_REPORTS.dump_json(done), np.uint8).astype(np.int32)
         [length] = from_chief([np.int32(len(told))], self.cluster)
-        variables = [*self.model.trainable_variables, *self.model.optimizer.variables]
+        variables = [*self.model.weights, *self.model.optimizer.variables]
         told, *values = from_chief([np.resize(told, length), *(each.numpy() for each in variables)], self.cluster)
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -212,6 +210,21 @@ class _Run:
             return {name: strategy.experimental_local_results(loss)[0] for name, loss in losses.items()}
 
         return tf.function(step)
+
+
+def _fit_factors(model: "MultitaskModel", examples: ExampleSource, *, starts: bool) -> None:
+    """What is known before anything is learned: the factors beside what is learned and, when it starts, the first vectors."""
+    from ml.retrieval.spectral import chosen_in, first_vectors, item_factors, start_from
+
+    settings = model.settings
+    starts = starts and settings.start == "spectral"
+    if not (starts or settings.factor_dim):
+        return
+    chosen = chosen_in(examples, settings)
+    if starts:
+        start_from(first_vectors(chosen, dim=settings.embedding_dim, seed=settings.seed).items, model)
+    if settings.factor_dim:
+        model.factors.table.embeddings.assign(item_factors(chosen, dim=settings.factor_dim, seed=settings.seed))
 
 
 def _out_of_the_cluster(model: "MultitaskModel", encoder: TowerEncoder) -> "MultitaskModel":

@@ -152,20 +152,19 @@ class TrainedRetriever:
     def _rating_function(self) -> Any:
         from ml.retrieval.towers import rating_specs
 
-        return _compiled(self.model.rating_head, rating_specs(self.settings.embedding_dim))
+        return _compiled(self.model.rating_head, rating_specs(self.settings.tower_dim))
 
 
 def named_weights(model: Any) -> dict[str, Floats]:
-    """Every learned array under its place and name: `007.query_tower/users/embeddings`."""
+    """Every array that was learned or fitted under its place and name: `007.query_tower/users/embeddings`."""
     return {
-        f"{place:03d}.{variable.name.split(':')[0]}": variable.numpy()
-        for place, variable in enumerate(model.trainable_variables)
+        f"{place:03d}.{variable.name.split(':')[0]}": variable.numpy() for place, variable in enumerate(model.weights)
     }
 
 
 def set_named_weights(model: Any, weights: dict[str, Floats]) -> None:
     """The inverse of `named_weights`, for a model of the same recipe and encoder."""
-    for variable, (_, value) in zip(model.trainable_variables, sorted(weights.items()), strict=True):
+    for variable, (_, value) in zip(model.weights, sorted(weights.items()), strict=True):
         variable.assign(value)
 
 

@@ -12,7 +12,9 @@ from ml.retrieval.stages import examples_of
 from ml.retrieval.trained import TrainedRetriever
 from tests import world
 
-SETTINGS = RetrieverSettings(embedding_dim=16, tower_layers=(16,), history_length=5, epochs=10, batch_size=64, top_k=10)
+SETTINGS = RetrieverSettings(
+    embedding_dim=16, factor_dim=8, tower_layers=(16,), history_length=5, epochs=10, batch_size=64, top_k=10
+)
 CUT = int(world.CUT.timestamp())
 TRAIN = Window(CUT - 90 * SECONDS_PER_DAY, CUT - 14 * SECONDS_PER_DAY)
 

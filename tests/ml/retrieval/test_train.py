@@ -13,7 +13,7 @@ import pytest
 from ml.contract.errors import ContractError, DataError, RecipeError
 from ml.dataset.split import Window
 from ml.features.history import History
-from ml.features.tower_inputs import PRICE_BUCKETS, QueryInputs
+from ml.features.tower_inputs import PRICE_BUCKETS, QueryInputs, TowerEncoder
 from ml.retrieval.trained import EpochReport, TrainedRetriever, named_weights
 from ml.storage import store_at
 from tests import world
@@ -34,6 +34,18 @@ def same_weights(one: TrainedRetriever, other: TrainedRetriever) -> bool:
     """To the last bit."""
     mine, theirs = named_weights(one.model), named_weights(other.model)
     return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def stranger(encoder: TowerEncoder, data) -> QueryInputs:
+    """Somebody who has done nothing yet."""
+    indexes = encoder.item_indexes(data.items_by_row["item_id"])
+    return encoder.query(np.zeros(3, np.int32), History.empty(), item_indexes=indexes, at=shop.CUT)
+
+
+def learned_part(vectors: np.ndarray) -> np.ndarray:
+    """What is learned, without the factors beside it, of length 1."""
+    learned = vectors[:, : shop.SETTINGS.embedding_dim]
+    return learned / np.linalg.norm(learned, axis=1, keepdims=True)
 
 
 def categories(item_rows: np.ndarray) -> list[int]:
@@ -145,7 +157,10 @@ def test_a_new_item_lies_among_its_category(trained, data):
 
 
 def test_vectors_have_length_one(trained, data):
-    for vectors in (shop.query_vectors(trained, data), trained.item_vectors(data.items_by_row)):
+    new = data.items_by_row.slice(0, 1).set_column(0, "item_id", [["brand-new"]])
+    nobody = trained.query_vectors(stranger(trained.encoder, data))
+    for vectors in (shop.query_vectors(trained, data), nobody, *map(trained.item_vectors, (data.items_by_row, new))):
+        assert vectors.shape[1] == shop.SETTINGS.embedding_dim + shop.SETTINGS.factor_dim
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -276,14 +291,18 @@ def test_what_was_learned_is_carried_over_by_id_not_by_place(data):
     # Each encoder scales prices anew. Compared are items whose price falls into the same bucket, at the same scaled price.
     alike = old.ids[:, 4] % BUCKETS == new.ids[:, 4] % BUCKETS
     assert alike.any()
-    vectors = carried.candidate_vectors(replace(new, numbers=old.numbers))
-    assert vectors[alike] == pytest.approx(base.candidate_vectors(old)[alike], abs=1e-6)
+    found, expected = (
+        learned_part(retriever.candidate_vectors(of))[alike]
+        for retriever, of in ((carried, replace(new, numbers=old.numbers)), (base, old))
+    )
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     "other",
     [
         {"embedding_dim": 8},
+        {"factor_dim": 4},
         {"history_encoder": "self_attention"},
         {"weighted_history": True},
         {"learn_temperature": True},
@@ -355,23 +374,87 @@ def test_no_moments_give_no_vectors(trained):
         np.empty((0, 3), np.int32), nothing, nothing, nothing.astype(np.float32), np.empty((0, 4), np.float32)
     )
 
-    assert trained.query_vectors(inputs).shape == (0, trained.settings.embedding_dim)
+    assert trained.query_vectors(inputs).shape == (0, trained.settings.tower_dim)
 
 
 def test_a_spectral_start_knows_tastes_before_the_first_step(examples, data):
     from ml.retrieval.multitask import MultitaskModel
-    from ml.retrieval.spectral import factors_of, start_from
+    from ml.retrieval.spectral import chosen_in, first_vectors, start_from
 
     def recall(settings) -> float:
         model = MultitaskModel(examples.encoder, settings)
         if settings.start == "spectral":
-            start_from(factors_of(examples, settings).items, model)
+            first = first_vectors(chosen_in(examples, settings), dim=settings.embedding_dim, seed=0)
+            start_from(first.items, model)
         untrained = TrainedRetriever(examples.encoder, settings, None, model, ())
         scores = shop.query_vectors(untrained, data) @ untrained.item_vectors(data.items_by_row).T
         return shop.recall_at(10, scores, data)
 
     spectral, drawn = (recall(QUICK.model_copy(update={"start": start})) for start in ("spectral", "random"))
     assert spectral > drawn + 0.1
+
+
+def test_factors_tell_tastes_apart_where_nothing_is_learned(examples, data):
+    def recall(weight: float) -> float:
+        settings = QUICK.model_copy(
+            update={"start": "random", "factor_weight": weight, "learning_rate": 1e-9, "epochs": 1}
+        )
+        learned = train(examples, settings)
+        return shop.recall_at(10, shop.query_vectors(learned, data) @ learned.item_vectors(data.items_by_row).T, data)
+
+    assert recall(10.0) > recall(0.01) + 0.1
+
+
+def test_factors_are_fitted_on_the_stages_own_examples_and_never_learned(examples, data):
+    from ml.retrieval.spectral import chosen_in, item_factors
+
+    def fitted(of) -> np.ndarray:
+        return item_factors(chosen_in(of, QUICK), dim=QUICK.factor_dim, seed=QUICK.seed)
+
+    earlier = shop.examples(data, window=Window(shop.TRAIN.start, shop.TRAIN.end - 28 * 86_400))
+    base = train(earlier)
+    gone_on = train(examples, warm_start=base)
+
+    for learned, of in ((base, earlier), (gone_on, examples)):
+        assert np.array_equal(learned.model.factors.table.embeddings.numpy(), fitted(of))
+    assert not np.array_equal(fitted(earlier), fitted(examples))
+
+
+def test_the_temperature_is_that_of_the_learned_cosines_with_factors_and_without(examples, data):
+    for settings in (
+        QUICK,
+        QUICK.model_copy(update={"factor_weight": 3.0}),
+        QUICK.model_copy(update={"factor_dim": 0}),
+    ):
+        once = train(examples, settings.model_copy(update={"epochs": 1}))
+        with_a_past = shop.query_vectors(once, data)
+        lengths = np.linalg.norm(with_a_past[:, : settings.embedding_dim], axis=1)
+        assert lengths == pytest.approx(once.model._learned_part, abs=1e-5)
+
+
+def test_a_share_of_the_queries_must_do_without_factors_in_training(examples):
+    from ml.retrieval.multitask import MultitaskModel
+    from ml.retrieval.optimizers import optimizer_of
+
+    def without(share: float) -> np.ndarray:
+        model = MultitaskModel(examples.encoder, QUICK.model_copy(update={"factor_dropout": share}))
+        model.compile(optimizer_of(QUICK, 10))
+        found = model._without_factors(np.ones((4_000, QUICK.tower_dim), np.float32)) == 0
+        return np.asarray(found)
+
+    for share in (0.0, 0.3, 1.0):
+        hidden = without(share)
+        assert not hidden[:, : QUICK.embedding_dim].any()
+        assert (hidden[:, QUICK.embedding_dim :].all(axis=1) == hidden[:, -1]).all()
+        assert hidden[:, -1].mean() == pytest.approx(share, abs=0.03)
+
+
+def test_without_factors_there_are_only_learned_numbers(examples, data):
+    settings = QUICK.model_copy(update={"factor_dim": 0, "epochs": 1})
+    vectors = train(examples, settings).item_vectors(data.items_by_row)
+
+    assert vectors.shape[1] == QUICK.embedding_dim
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
 EVERYTHING = {
@@ -428,8 +511,8 @@ def test_the_order_of_all_events_reaches_every_other(examples):
         shares = history._attention(
             history.item_table(items), np.eye(10, dtype=np.float32)[codes], ages, happened=codes > 0
         ).numpy()[0]
-        one, other = (history(items, codes * (np.arange(5) == place), ages).numpy()[0] for place in (0, 1))
-        together = history(items, codes, ages).numpy()[0]
+        one, other = (history(items, codes * (np.arange(5) == place), ages)[0].numpy()[0] for place in (0, 1))
+        together = history(items, codes, ages)[0].numpy()[0]
         return float(np.abs(together - shares[0] * one - shares[1] * other).max())
 
     assert said_alone_and_together("pooled") < 1e-6
@@ -448,7 +531,7 @@ def test_weighted_and_untrained_a_purchase_says_more_than_a_view_and_a_return_th
 
     def said(*events: EventType) -> np.ndarray:
         codes = np.array([[event.code + 1 for event in events] + [0] * (5 - len(events))])
-        return history(np.array([[1, 2, 0, 0, 0]]), codes, np.zeros((1, 5), np.float32)).numpy()[0]
+        return history(np.array([[1, 2, 0, 0, 0]]), codes, np.zeros((1, 5), np.float32))[0].numpy()[0]
 
     bought_and_seen = said(EventType.PURCHASE, EventType.VIEW)
     assert bought_and_seen == pytest.approx((5 * vectors[1] + vectors[2]) / 6, abs=1e-6)

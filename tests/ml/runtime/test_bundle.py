@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ml.contract.errors import BundleError
+from ml.contract.manifest import Manifest
 from ml.runtime.bundle import Names, open_bundle
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest
@@ -115,3 +116,22 @@ def test_a_bundle_nobody_holds_is_freed_at_once_without_the_collector(written_bu
         assert {name: part() for name, part in parts.items()} == dict.fromkeys(parts)
     finally:
         gc.enable()
+
+
+def test_parts_of_another_catalogue_are_not_put_together(copy, monkeypatch):
+    monkeypatch.setattr("ml.runtime.bundle.verified", lambda folder, **_: Manifest.read(folder))
+    vectors = np.load(copy / Names.VECTORS)
+    np.save(copy / Names.VECTORS, np.concatenate([vectors, vectors[:1]]))
+    with pytest.raises(BundleError, match="all parts must be of one catalogue"):
+        open_bundle(copy)
+
+
+def test_neighbours_outside_the_catalogue_never_reach_the_kernel(copy, monkeypatch):
+    monkeypatch.setattr("ml.runtime.bundle.verified", lambda folder, **_: Manifest.read(folder))
+    table = copy / Names.SOURCES / "item_knn.npz"
+    with np.load(table) as arrays:
+        parts = dict(arrays)
+    parts["rows"][0] = len(parts["starts"]) - 1
+    np.savez(table, **parts)
+    with pytest.raises(BundleError, match="lists that point elsewhere"):
+        open_bundle(copy)
