@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.contract.columns import INSTANT, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import INSTANT, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
 
 OPENED_ON = date(2026, 1, 1)
 DAYS = 120
@@ -122,6 +122,9 @@ class ScaleShop:
             "is_active": pa.repeat(True, count),
         }
         return pa.table({name: columns.get(name, pa.nulls(count)) for name in RAW_ITEMS.names}).cast(RAW_ITEMS)
+
+    def item_embeddings(self) -> pa.Table:
+        return RAW_ITEM_EMBEDDINGS.empty_table()
 
     def users(self) -> pa.Table:
         rows = np.arange(self.num_users)

@@ -23,7 +23,14 @@ import numpy as np
 from ml.contract.manifest import MANIFEST
 
 ASSETS: dict[str, tuple[str, ...]] = {
-    "land": ("raw/interactions", "raw/impressions", "raw/items", "raw/users"),
+    "land": (
+        "raw/interactions",
+        "raw/impressions",
+        "raw/items",
+        "raw/item_embeddings",
+        "raw/item_text_embeddings",
+        "raw/users",
+    ),
     "dbt": ("group:warehouse",),
     "training_examples": ("ml/training_examples",),
     "retriever": ("ml/retriever",),

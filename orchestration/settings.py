@@ -52,6 +52,10 @@ class PlatformSettings(BaseSettings):
         default=SecretStr(DEVELOPMENT_KEY), min_length=8, description="Key of the hash that replaces user ids."
     )
     recipe: Path | None = Field(default=None, description="Recipe to train by; the default one when absent.")
+    text_encoder: Path | None = Field(
+        default=None,
+        description="Folder of a sentence-transformer as ONNX, for vectors of items' texts; none when absent.",
+    )
     pods: Path | None = Field(default=None, description="Sizes of Kubernetes pods; one process per run when absent.")
     gcp_project: str | None = Field(
         default=None, min_length=1, description="Google Cloud project that holds the tables and pays."

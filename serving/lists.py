@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from secrets import randbits
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends
@@ -14,6 +13,7 @@ from ml.runtime.recommend import recommend
 from ml.runtime.requests import Request
 from ml.runtime.trace import RequestTrace
 from serving.caller import Caller
+from serving.chance import CHANCE
 from serving.deadline import DeadlineOf
 from serving.live_bundle import LiveRelease
 from serving.telemetry import Stopwatch, Telemetry
@@ -50,7 +50,7 @@ class ListMaker:
             request,
             state=visit.state,
             now=caller.asked_at,
-            seed=randbits(63),
+            seed=CHANCE.number(),
             over=watch.over,
             shedding=self.deadline,
         )

@@ -1,11 +1,12 @@
 """Every request has an id: the caller's own if it is a sane one, else ours. It is in every answer and every log line."""
 
 import re
-import secrets
 from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.chance import CHANCE
 
 HEADER = "X-Request-Id"
 SANE = "[A-Za-z0-9_.-]{1,64}"
@@ -32,7 +33,7 @@ class RequestIds:
         offered = Headers(scope=scope).get(HEADER, "")
         # Whatever a caller sends ends up in logs: only what cannot forge a line there is kept.
         # The system's own chance: `random` repeats itself wherever it is seeded or a process is forked, and two lists would be one.
-        request_id = offered if _SANE.fullmatch(offered) else secrets.token_hex(8)
+        request_id = offered if _SANE.fullmatch(offered) else CHANCE.name()
         scope.setdefault("state", {})["request_id"] = request_id
         _CURRENT.set(request_id)  # never taken back: each request has a task, and so a context, of its own
 

@@ -7,15 +7,18 @@ from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.landing import LandedTables
 from orchestration.sources.source import Source
+from orchestration.text_embeddings import TextEmbeddings
 from tests.demo_shop import AS_OF, tiny_settings
 
 
 def land_everything(source: Source, warehouse: Warehouse) -> None:
-    """All four raw tables over all days of the source."""
+    """All raw tables over all days of the source."""
     tables = LandedTables(source, warehouse)
     for landed in (tables.interactions, tables.impressions):
         landed(source.first_day(), source.last_day())
     tables.items()
+    tables.item_embeddings()
+    TextEmbeddings.none().land(warehouse)
     tables.users()
 
 

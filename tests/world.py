@@ -1,5 +1,6 @@
 """A small shop whose right answers are known: every user buys in one category, and buys the same few items again."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from ml.bundle.write import BundleFolder, write_bundle
 from ml.candidates.assemble import bundle_at
 from ml.candidates.models import Models
 from ml.candidates.settings import SourceSettings
-from ml.contract.columns import DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
+from ml.contract.columns import DIM_ITEM_EMBEDDINGS, DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
 from ml.contract.manifest import BundleFacts
 from ml.dataset.training_data import TrainingData, weekly_cuts
+from ml.features.embeddings import with_embeddings
 from ml.features.tower_inputs import TowerEncoder
 from ml.ranking.fit import week_of_examples
 from ml.ranking.settings import RankerSettings
@@ -61,6 +63,19 @@ def training_data(
     )
 
 
+def with_vectors(data: TrainingData, *, name: str = "text", length: int = 12) -> TrainingData:
+    """The shop with a vector of each item that says its category, and a little of its own; item `NUM_ITEMS` - 1 has none."""
+    rng = np.random.default_rng(11)
+    centres = rng.normal(size=(NUM_CATEGORIES, length)) + 2.0
+    rows = [
+        {"item_id": id_, "name": name, "vector": centres[category_of(int(id_[1:]))] + 0.3 * rng.normal(size=length)}
+        for id_ in data.items_by_row["item_id"].to_pylist()
+        if id_ != item_id(NUM_ITEMS - 1)
+    ]
+    embeddings = pa.Table.from_pylist(rows, schema=DIM_ITEM_EMBEDDINGS).to_batches()
+    return replace(data, items=with_embeddings(data.items, embeddings))
+
+
 def models(data: TrainingData, folder: Path) -> Models:
     """Towers that put an item at its category's axis and a user at the mean of their history. No TensorFlow."""
     encoder = TowerEncoder.fit(users=data.users, items=data.items, history_length=10)
@@ -69,9 +84,9 @@ def models(data: TrainingData, folder: Path) -> Models:
     return Models(encoder, OnnxTowers.open(folder))
 
 
-def bundle_folder(parent: Path, *, seed: int = 0) -> BundleFolder:
-    """A whole bundle, trained and written as the pipeline does it."""
-    data = training_data(seed=seed)
+def bundle_folder(parent: Path, *, seed: int = 0, data: TrainingData | None = None) -> BundleFolder:
+    """A whole bundle, trained and written as the pipeline does it; of a shop other than the usual one if `data` is given."""
+    data = training_data(seed=seed) if data is None else data
     towers = parent / "towers"
     base = models(data, towers)
     request, sources = RequestSettings(), SourceSettings()
@@ -104,7 +119,8 @@ def write_towers(folder: Path, encoder: TowerEncoder, items: pa.Table) -> None:
     for name, index in zip(items["item_id"].to_pylist(), encoder.item_indexes(items["item_id"]), strict=True):
         table[index, category_of(int(name[1:]))] += 1.0
     table[0] = 1e-3
-    _save(folder / CANDIDATE_TOWER, table, {"ids": ("int32", 5), "numbers": ("float", 1)}, _candidate_nodes())
+    numbers = 1 + sum(encoder.vector_sizes)
+    _save(folder / CANDIDATE_TOWER, table, {"ids": ("int32", 5), "numbers": ("float", numbers)}, _candidate_nodes())
     inputs = {
         "ids": ("int32", 3),
         "history_items": ("int32", encoder.history_length),

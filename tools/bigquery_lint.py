@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zetasql.api import CatalogBuilder, TableBuilder
+from zetasql.api import CatalogBuilder, TableBuilder, TypeFactory
 from zetasql.core.local_service import ZetaSqlLocalService
 from zetasql.types import (
     AnalyzerOptions,
@@ -35,6 +35,7 @@ TYPES = {
     "BOOLEAN": TypeKind.TYPE_BOOL,
     "DATE": TypeKind.TYPE_DATE,
     "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
+    "ARRAY<FLOAT>": TypeFactory.create_array_type(TypeFactory.create_simple_type(TypeKind.TYPE_DOUBLE)),
 }
 """Of raw columns, by the names BigQuery's REST interface gives them."""
 

@@ -24,7 +24,7 @@ def build() -> Path | None:
         return None
     draft = built.with_suffix(f".{os.getpid()}")
     try:
-        subprocess.run([compiler, *FLAGS, "-o", str(draft), *map(str, sorted(NATIVE.glob("*.c")))], check=True)
+        subprocess.run([compiler, *FLAGS, "-o", str(draft), *map(str, sorted(NATIVE.glob("*.c"))), "-lm"], check=True)
         draft.rename(built)
     finally:
         draft.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ RULES = Rules(
     new_seller_boost=0.1,
 )
 CANDIDATES = CandidateSettings(two_tower=200, ease=120, item_knn=120, bought_together=80, repurchase=80, popular=80)
-"""About five hundred different items a request; the command prints how many."""
+"""Some seven hundred different items a request, of which `at_most`, 500, are ranked."""
 
 
 @dataclass(frozen=True)

@@ -56,3 +56,21 @@
 {% macro single_spaced(column) -%}{{ return(adapter.dispatch('single_spaced', 'aisle')(column)) }}{%- endmacro %}
 {% macro default__single_spaced(column) -%}nullif(trim(regexp_replace({{ column }}, '[[:space:]]+', ' ')), ''){%- endmacro %}
 {% macro duckdb__single_spaced(column) -%}nullif(trim(regexp_replace({{ column }}, '[[:space:]]+', ' ', 'g')), ''){%- endmacro %}
+
+{#- Numbers in a list. -#}
+{% macro array_length(list) -%}{{ return(adapter.dispatch('array_length', 'aisle')(list)) }}{%- endmacro %}
+{% macro default__array_length(list) -%}array_length({{ list }}){%- endmacro %}
+{% macro duckdb__array_length(list) -%}len({{ list }}){%- endmacro %}
+
+{% macro first_of(list) -%}{{ return(adapter.dispatch('first_of', 'aisle')(list)) }}{%- endmacro %}
+{% macro default__first_of(list) -%}{{ list }}[safe_offset(0)]{%- endmacro %}
+{% macro duckdb__first_of(list) -%}{{ list }}[1]{%- endmacro %}
+
+{#- Whether every number is there, and neither infinite nor undefined. -#}
+{% macro all_finite(list) -%}{{ return(adapter.dispatch('all_finite', 'aisle')(list)) }}{%- endmacro %}
+{% macro default__all_finite(list) -%}
+    (select countif(number is null or is_nan(number) or is_inf(number)) = 0 from unnest({{ list }}) as number)
+{%- endmacro %}
+{% macro duckdb__all_finite(list) -%}
+    len(list_filter({{ list }}, lambda number: number is null or not isfinite(number))) = 0
+{%- endmacro %}

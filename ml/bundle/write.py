@@ -13,8 +13,10 @@ import numpy as np
 from ml.contract.errors import ContractError
 from ml.contract.files import sync, sync_tree
 from ml.contract.manifest import MANIFEST, BundleFacts, Manifest, file_entry
+from ml.features.embeddings import without_embeddings
 from ml.runtime.bundle import Bundle, Names
 from ml.runtime.golden import Golden
+from ml.runtime.items import ItemTable
 
 POPULAR_LISTED = 200
 
@@ -74,7 +76,7 @@ def write_bundle(bundle: Bundle, prepared: Sequence[Path], parent: Path, *, fact
 
 def _write_parts(bundle: Bundle, folder: Path) -> None:
     assert bundle.ranker is not None
-    bundle.items.save(folder / Names.ITEMS)
+    ItemTable(without_embeddings(bundle.items.table)).save(folder / Names.ITEMS)
     bundle.users.save(folder / Names.USERS)
     np.save(folder / Names.VECTORS, bundle.vectors)
     bundle.index.save(folder / Names.INDEX)

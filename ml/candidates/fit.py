@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from ml.candidates.descriptions import described_alike, spaces_of
 from ml.candidates.likeness import alike, ease
 from ml.candidates.low_rank import item_factors
 from ml.candidates.matrices import basket_matrix, interest_matrix, moments, newest_of_each_user, word_matrix
@@ -56,11 +57,13 @@ def next_items(log: InteractionLog, *, num_items: int, cut: int, settings: Sourc
 
 
 def content(items: ItemTable, *, settings: SourceSettings) -> NeighbourTable:
-    """Items described in the same words. Knows items nobody has touched yet."""
+    """Items described alike: in the same words and, where the shop has vectors of them, by those. Knows items nobody has touched yet."""
     words = word_matrix(items.table, most_pairs=settings.content_pairs)
     by_word = sparse.csr_array(words.T)
     ones = np.ones(len(items), np.float32)
-    return alike(by_word, by_word, norms=(ones, ones), neighbours=settings.content_neighbours)
+    in_words = alike(by_word, by_word, norms=(ones, ones), neighbours=settings.content_neighbours)
+    spaces = spaces_of(items.table)
+    return described_alike(words, in_words, spaces, neighbours=settings.content_neighbours) if spaces else in_words
 
 
 def bought_together(log: InteractionLog, *, num_items: int, settings: SourceSettings) -> NeighbourTable:

@@ -58,6 +58,26 @@ RAW_ITEMS = pa.schema(
     }
 )
 
+VECTOR = pa.list_(pa.float64())
+
+RAW_ITEM_EMBEDDINGS = pa.schema(
+    {
+        "item_id": pa.string(),
+        "created_at": INSTANT,
+        "name": pa.string(),
+        "length": pa.int64(),
+        "vector": VECTOR,
+    }
+)
+"""Vectors a shop has of its items, one row per row of its catalogue and vector column that is filled there. `name` is that of the
+vector column, `length` the one the mapping says, `created_at` that of the catalogue's row."""
+
+ENCODED_TEXT = "encoded_text"
+"""Name of the vectors that an encoder of ours makes of titles and descriptions."""
+
+RAW_ITEM_TEXT_EMBEDDINGS = pa.schema([*RAW_ITEM_EMBEDDINGS, pa.field("text_digest", pa.string())])
+"""Of those vectors; `text_digest` tells the text and the encoder, so that neither is read twice."""
+
 RAW_USERS = pa.schema({"user_id": pa.string(), "country": pa.string(), "segment": pa.string(), "signed_up_at": INSTANT})
 
 FCT_INTERACTIONS = pa.schema(
@@ -98,6 +118,8 @@ ENCODED_EVENTS = pa.schema(
 `DIM_USERS` and `DIM_ITEMS`; `basket_number` numbers a user's baskets, -1 where there is none."""
 
 DIM_ITEMS = pa.schema([*RAW_ITEMS, pa.field("first_seen_at", INSTANT)])
+
+DIM_ITEM_EMBEDDINGS = pa.schema({"item_id": pa.string(), "name": pa.string(), "vector": VECTOR})
 
 DIM_USERS = pa.schema([*RAW_USERS, pa.field("first_seen_at", INSTANT)])
 

@@ -9,6 +9,7 @@ UserId = NewType("UserId", str)
 ItemId = NewType("ItemId", str)
 
 Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
 Rows = NDArray[np.int32]
 """Positions in one table; -1 is "not in it"."""
 Codes = NDArray[np.int8]

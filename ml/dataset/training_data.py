@@ -23,7 +23,8 @@ EVENTS = "events"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Events as numbers, and tables with the columns of `DIM_ITEMS`, `DIM_USERS`, `FEAT_ITEMS`, `FEAT_USERS`."""
+    """Events as numbers, and tables with the columns of `DIM_ITEMS`, `DIM_USERS`, `FEAT_ITEMS`, `FEAT_USERS`; items have a column
+    more for each vector column of the shop (`ml.features.embeddings`)."""
 
     events: EventShards
     """In the rows of `user_ids` and `item_ids`: whoever changes `users` or `items` must encode them anew."""

@@ -118,7 +118,7 @@ def lists_that_look_ahead(bundle: Bundle, exam: Exam, *, at_most: int = ASKED_AG
 
 def judge_heads(twin: Bundle, exam: Exam) -> tuple[HeadMetrics, ...]:
     """The rating head on encounters of the validation days and of the test days; its towers learned from neither."""
-    if twin.towers.rating_head is None:
+    if not twin.towers.has_head:
         return ()
     windows = (("validation", exam.split.validation), ("test", exam.split.test))
     return tuple(metrics for name, window in windows for metrics in _judged_heads(twin, exam.data, window, name=name))

@@ -1,15 +1,17 @@
 """What the two towers see: one fitted encoder, used on training examples and on a request alike."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml.contract.types import Floats, Rows, Seconds
+from ml.contract.types import Floats, Halves, Rows, Seconds
+from ml.features.embeddings import Directions, embedding, embedding_names, embeddings_digest
 from ml.features.history import SECONDS_PER_DAY, Histories, History
 from ml.features.transforms import ZScore, cyclical_instant, cyclical_time
 from ml.features.vocabulary import Vocabulary
@@ -17,6 +19,8 @@ from ml.features.vocabulary import Vocabulary
 ITEM_ATTRIBUTES = ("category", "sub_category", "brand")
 USER_ATTRIBUTES = ("country", "segment")
 PRICE_BUCKETS = 8
+VECTOR_DIM = 64
+SEEN_VECTORS = "seen_vectors.npy"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class CandidateInputs:
     ids: Rows
     """`[n, 2 + attributes]`: item, category, sub-category, brand, category x price bucket."""
     numbers: Floats
-    """`[n, 1]`: log price, z-scored."""
+    """`[n, 1 + vectors]`: log price, z-scored; then of each vector column 1 where the item has a vector and where it lies, else zeros."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class _Fitted(BaseModel):
     history_length: int = Field(ge=1, le=512)
     price: ZScore
     price_edges: tuple[float, ...]
+    vectors: tuple[str, ...] = ()
+    """Names of the vector columns."""
+    vectors_digest: str = ""
+    """Of the vectors of the items that training saw."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +70,52 @@ class TowerEncoder:
     item_attributes: dict[str, Vocabulary]
     user_attributes: dict[str, Vocabulary]
     fitted: _Fitted
+    directions: Mapping[str, Directions] = field(default_factory=dict)
+    """Of each vector column."""
+    seen_vectors: Halves = field(default_factory=lambda: np.zeros((1, 0), np.float16))
+    """What `CandidateInputs.numbers` says of the vector of each item, by embedding index `[num_items + 1, vectors]`."""
 
     @classmethod
-    def fit(cls, *, users: pa.Table, items: pa.Table, history_length: int) -> Self:
-        """Of the users and items that training saw (columns of `DIM_USERS`, `DIM_ITEMS`); all others are "unknown"."""
+    def fit(
+        cls,
+        *,
+        users: pa.Table,
+        items: pa.Table,
+        history_length: int,
+        vector_dim: int = VECTOR_DIM,
+        like: Self | None = None,
+    ) -> Self:
+        """Of the users and items that training saw (columns of `DIM_USERS`, `DIM_ITEMS`); all others are "unknown".
+
+        Args:
+            vector_dim: numbers kept of each vector, at most.
+            like: an encoder whose directions of vectors are taken over: weights learned along others would mean nothing here.
+        """
+        if like is None:
+            columns = ((name, embedding(items, name)) for name in embedding_names(items))
+            directions = {name: Directions.fit(column, at_most=vector_dim) for name, column in columns}
+        else:
+            directions = dict(like.directions)
         prices = items["price"].fill_null(float("nan")).to_numpy()
         known = prices[np.isfinite(prices)]
         edges = np.unique(np.quantile(known, np.linspace(0, 1, PRICE_BUCKETS + 1)[1:-1])) if len(known) else np.empty(0)
+        known_items = Vocabulary.fit(items["item_id"].to_pylist())
+        seen_vectors = np.zeros((len(known_items) + 1, sum(1 + each.kept for each in directions.values())), np.float16)
+        seen_vectors[known_items.rows(items["item_id"]) + 1] = _seen(directions, items)
         return cls(
             users=Vocabulary.fit(users["user_id"].to_pylist()),
-            items=Vocabulary.fit(items["item_id"].to_pylist()),
+            items=known_items,
             item_attributes={name: Vocabulary.fit(items[name].to_pylist()) for name in ITEM_ATTRIBUTES},
             user_attributes={name: Vocabulary.fit(users[name].to_pylist()) for name in USER_ATTRIBUTES},
             fitted=_Fitted(
                 history_length=history_length,
                 price=ZScore.fit(prices, log=True),
                 price_edges=tuple(float(edge) for edge in edges),
+                vectors=tuple(directions),
+                vectors_digest=embeddings_digest(items),
             ),
+            directions=directions,
+            seen_vectors=seen_vectors,
         )
 
     @property
@@ -95,6 +132,11 @@ class TowerEncoder:
     def query_sizes(self) -> tuple[int, ...]:
         return (len(self.users) + 1, *(len(self.user_attributes[name]) + 1 for name in USER_ATTRIBUTES))
 
+    @property
+    def vector_sizes(self) -> tuple[int, ...]:
+        """Numbers that each vector column has in `CandidateInputs.numbers`, after the price."""
+        return tuple(1 + each.kept for each in self.directions.values())
+
     def item_indexes(self, item_ids: pa.ChunkedArray) -> Rows:
         """Embedding index of each item `[n]`; a catalogue keeps this so that histories become indexes by one gather."""
         return self.items.rows(item_ids) + 1
@@ -106,7 +148,9 @@ class TowerEncoder:
         buckets = np.where(np.isfinite(prices), np.searchsorted(self.fitted.price_edges, prices) + 1, 0)
         cross = attributes[0] * (PRICE_BUCKETS + 1) + buckets
         ids = np.stack([self.item_indexes(items["item_id"]), *attributes, cross], axis=1).astype(np.int32)
-        return CandidateInputs(ids, self.fitted.price.apply(prices)[:, None])
+        return CandidateInputs(
+            ids, np.concatenate([self.fitted.price.apply(prices)[:, None], _seen(self.directions, items)], axis=1)
+        )
 
     def user_ids(self, users: pa.Table) -> Rows:
         """`QueryInputs.ids` of a table with the columns of `DIM_USERS` `[n, 1 + attributes]`."""
@@ -174,18 +218,29 @@ class TowerEncoder:
         for name, vocabulary in self._vocabularies().items():
             vocabulary.save(folder / f"{name}.arrow")
         (folder / "fitted.json").write_text(self.fitted.model_dump_json(indent=1))
+        for name, directions in self.directions.items():
+            directions.save(folder / f"vector_{name}.npz")
+        if self.directions:
+            np.save(folder / SEEN_VECTORS, self.seen_vectors)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         def of(name: str) -> Vocabulary:
             return Vocabulary.load(folder / f"{name}.arrow")
 
+        fitted = _Fitted.model_validate_json((folder / "fitted.json").read_text())
+        vectors: dict[str, Any] = {}
+        if fitted.vectors:
+            vectors["directions"] = {name: Directions.load(folder / f"vector_{name}.npz") for name in fitted.vectors}
+            # Mapped: whoever only encodes requests never looks into it.
+            vectors["seen_vectors"] = np.load(folder / SEEN_VECTORS, mmap_mode="r", allow_pickle=False)
         return cls(
             users=of("users"),
             items=of("items"),
             item_attributes={name: of(f"item_{name}") for name in ITEM_ATTRIBUTES},
             user_attributes={name: of(f"user_{name}") for name in USER_ATTRIBUTES},
-            fitted=_Fitted.model_validate_json((folder / "fitted.json").read_text()),
+            fitted=fitted,
+            **vectors,
         )
 
     def _vocabularies(self) -> dict[str, Vocabulary]:
@@ -195,6 +250,12 @@ class TowerEncoder:
             **{f"item_{name}": vocabulary for name, vocabulary in self.item_attributes.items()},
             **{f"user_{name}": vocabulary for name, vocabulary in self.user_attributes.items()},
         }
+
+
+def _seen(directions: Mapping[str, Directions], items: pa.Table) -> Floats:
+    """What a tower sees of the items' vectors `[n, vectors]`."""
+    nothing = np.zeros((len(items), 0), np.float32)
+    return np.concatenate([nothing, *(each.seen(items, name) for name, each in directions.items())], axis=1)
 
 
 def _log_ages(seconds: NDArray[np.int64]) -> Floats:

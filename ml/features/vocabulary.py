@@ -58,8 +58,14 @@ class Vocabulary:
             rows[array.is_null().to_numpy(zero_copy_only=False)] = -1
         return rows
 
+    @cached_property
+    def _id_of(self) -> list[str]:
+        """The very strings of `_row_of`, so they take no memory of their own."""
+        return list(self._row_of)
+
     def id(self, row: int) -> str:
-        return str(self.ids[row].as_py())
+        """The id of a row from 0 on."""
+        return self._id_of[row]
 
     def save(self, path: Path) -> None:
         """One id per line is not safe for ids that hold a line break, so: Arrow."""

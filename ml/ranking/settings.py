@@ -21,13 +21,13 @@ class RankerSettings(BaseModel):
         description="Further worth of an item bought for much money, by the logarithm of what it brought.",
     )
     max_users_per_week: int = Field(
-        600, ge=10, description="Users drawn per week: buyers before those who only looked."
+        1_000, ge=10, description="Users drawn per week: buyers before those who only looked."
     )
     negatives_per_user: int = Field(
         250, ge=10, description="Candidates of no worth kept per user at most, drawn at random."
     )
     rows_per_week: int = Field(
-        40_000,
+        60_000,
         ge=1_000,
         description="Where many users are drawn, each keeps fewer negatives: in all about so many rows.",
     )

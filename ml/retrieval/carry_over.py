@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.contract.errors import RecipeError
+from ml.contract.errors import ContractError, RecipeError
 from ml.contract.types import Rows
 from ml.features.tower_inputs import PRICE_BUCKETS, TowerEncoder
 from ml.features.vocabulary import Vocabulary
@@ -24,6 +24,7 @@ SHAPE = (
     "history_length",
     "history_encoder",
     "weighted_history",
+    "vector_dim",
     "learn_temperature",
 )
 
@@ -33,8 +34,10 @@ def carry_over(base: TrainedRetriever, model: "MultitaskModel", encoder: TowerEn
 
     Raises:
         RecipeError: the two recipes do not have the same shape.
+        ContractError: the two encoders see items' vectors along other directions.
     """
     _require_same_shape(base.settings, model.settings)
+    _require_same_directions(base.encoder, encoder)
     rows = dict(zip(_table_names(model), _old_rows(base.encoder, encoder), strict=True))
     for variable, old in zip(model.trainable_variables, base.model.trainable_variables, strict=True):
         values = old.numpy()
@@ -72,4 +75,16 @@ def _require_same_shape(old: RetrieverSettings, new: RetrieverSettings) -> None:
         raise RecipeError(
             f"Training can go on only with the same {', '.join(SHAPE)}. Received: other values of {', '.join(differing)}. "
             "Train without `warm_start`."
+        )
+
+
+def _require_same_directions(old: TowerEncoder, new: TowerEncoder) -> None:
+    same = list(old.directions) == list(new.directions) and all(
+        np.array_equal(each.axes, new.directions[name].axes) for name, each in old.directions.items()
+    )
+    if not same:
+        raise ContractError(
+            "Training can go on only along the directions of vectors it began with. "
+            f"Received: an encoder of {list(new.directions) or 'none'} after one of {list(old.directions) or 'none'}, fitted anew. "
+            "Fit `TowerEncoder` with `like`, the encoder of the retriever that training goes on from."
         )

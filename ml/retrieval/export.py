@@ -6,16 +6,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from ml.contract.types import Floats
 from ml.features.tower_inputs import ITEM_ATTRIBUTES
 from ml.retrieval.trained import TARGET, VOCABULARIES, TrainedRetriever
-from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD
+from ml.runtime.dense import WIDEST, HeadLayers
+from ml.runtime.query_tower import QueryWeights
+from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD, RATING_LAYERS
 
 SAVED_MODEL = "saved_model"
 CATALOGUE = f"{SAVED_MODEL}/assets.extra/catalogue.arrow"
 """The items the SavedModel searches, as the candidate tower saw them. TensorFlow leaves `assets.extra` to us."""
 CATALOGUE_COLUMNS = ("item_id", *ITEM_ATTRIBUTES, "price")
+SEEN = "seen_numbers"
+"""Column of `CandidateInputs.numbers`, where items have vectors."""
 OPSET = 17
 
 
@@ -34,18 +40,29 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
     path = folder / CATALOGUE
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = catalogue.select(CATALOGUE_COLUMNS).combine_chunks()
+    if trained.encoder.directions:
+        # What the tower sees of a vector, not the vector, of which it is a small part.
+        numbers = trained.encoder.candidates(catalogue).numbers
+        column = pa.FixedSizeListArray.from_arrays(pa.array(numbers.reshape(-1)), numbers.shape[1])
+        kept = kept.append_column(SEEN, column)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, kept.schema) as writer:
         writer.write_table(kept)
 
 
 def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
-    """`query_tower.onnx`, `candidate_tower.onnx`, and `rating_head.onnx` with `target.json` when the recipe rates; `vocabularies/`."""
+    """`query_tower.onnx` with `query_tower.npz` and its tables, `candidate_tower.onnx`, `vocabularies/`; and when the recipe rates
+    `rating_head.onnx`, `rating_head.npz` and `target.json`."""
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
+    tower = trained.model.query_tower
+    if trained.settings.history_encoder == "pooled" and tower.factors is None and tower.preference is None:
+        query_weights(trained).save(folder)  # where it is missing, the graph answers
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
         _write_rating_head(trained, folder / RATING_HEAD)
+        if max(trained.settings.rating_layers) <= WIDEST:  # the graph answers for a wider one
+            head_layers(trained).save(folder / RATING_LAYERS)
 
 
 def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
@@ -57,6 +74,8 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
         return {"vector": tower(QueryTensors(*parts))}
 
     tables = [tower.user_table, tower.history.item_table, *_factors(tower)]
+    if tower.preference is not None:
+        tables.append(tower.preference.item_vectors)
     _write_graph(query_tower, query_specs(trained.encoder), path, tables=tables)
 
 
@@ -83,7 +102,43 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         found = predictions(trained, query, candidates)
         return {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
 
-    _write_graph(rating_head, rating_specs(trained.settings.vector_dim), path)
+    _write_graph(rating_head, rating_specs(trained.settings.tower_dim), path)
+
+
+def query_weights(trained: TrainedRetriever) -> QueryWeights:
+    """The query tower's weights as the kernel takes them."""
+    tower = trained.model.query_tower
+    history = tower.history
+    ones = np.ones(history.num_events, np.float32)
+    return QueryWeights(
+        users=_embeddings(tower.user_table),
+        items=_embeddings(history.item_table),
+        place_scores=history.place_scores.numpy(),
+        event_scores=history.event_scores.numpy()[:, 0],
+        event_signs=ones if history.event_signs is None else history.event_signs.numpy()[:, 0],
+        event_vectors=history.event_vectors.numpy(),
+        content_score=history.content_score.kernel.numpy()[:, 0],
+        age_score=history.age_score.numpy().reshape(1),
+        interest=tower.interest.kernel.numpy(),
+        layers=tuple((layer.kernel.numpy(), layer.bias.numpy()) for layer in tower.mlp.layers),
+        attributes=tuple(map(_embeddings, tower.attributes)),
+    )
+
+
+def _embeddings(table: Any) -> Floats:
+    found: Floats = table.embeddings.numpy()
+    return found
+
+
+def head_layers(trained: TrainedRetriever) -> HeadLayers:
+    """The rating head's weights as the kernel takes them."""
+    head = trained.model.rating_head
+    return HeadLayers.of(
+        query=(head.of_query.kernel.numpy(), head.of_query.bias.numpy()),
+        candidate=head.of_candidate.kernel.numpy(),
+        product=head.of_product.kernel.numpy(),
+        after=[(layer.kernel.numpy(), layer.bias.numpy()) for layer in (*head.hidden, head.answers)],
+    )
 
 
 def _write_graph(function: Any, specs: list[Any], path: Path, *, tables: Sequence[Any] = ()) -> None:

@@ -17,6 +17,7 @@ from ml.retrieval.towers import (
     Draws,
     Factors,
     HistoryEncoder,
+    Preference,
     QueryTensors,
     QueryTower,
     RatingHead,
@@ -67,8 +68,11 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
             looks_at_itself=settings.history_encoder == "self_attention",
         )
         self.settings, self.factors = settings, factors
-        self.query_tower = QueryTower(encoder.query_sizes, history, shape)
-        self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, shape)
+        preference = None
+        if vector_sizes := encoder.vector_sizes:
+            preference = Preference(encoder.seen_vectors, vector_sizes, event_weights=EVENT_WEIGHTS_BY_INDEX)
+        self.query_tower = QueryTower(encoder.query_sizes, history, shape, preference)
+        self.candidate_tower = CandidateTower(encoder.candidate_sizes, items, shape, vector_sizes)
         self.rating_head: Any = None
         if settings.rates:
             self.rating_head = RatingHead(layers=settings.rating_layers, dim=shape.dim, draws=draws)
@@ -76,7 +80,7 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         if settings.learn_temperature:
             start = tf.keras.initializers.Constant(np.log(settings.temperature))
             self.log_temperature = self.add_weight("log_temperature", (), initializer=start)
-        self._create_weights(encoder.history_length)
+        self._create_weights(encoder.history_length, num_numbers=1 + sum(vector_sizes))
 
     def train_step(self, batch: Batch) -> dict[str, Any]:
         """Learn from one batch, or from this replica's part of it. The losses of the whole batch, by part and weighted in all."""
@@ -168,7 +172,7 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         if not (settings.factor_dim and settings.factor_dropout):
             return query
         hidden = self._drawn(query, settings.factor_dropout, key=-2 - settings.seed)[:, None]
-        learned = tf.range(settings.vector_dim)[None, :] < settings.embedding_dim
+        learned = tf.range(settings.tower_dim)[None, :] < settings.embedding_dim
         return tf.where(hidden & ~learned, 0.0, query)
 
     def _drawn(self, rows: Any, share: float, *, key: int) -> Any:
@@ -179,11 +183,11 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         # Drawn for the whole batch, so that a part of it loses the same ones wherever it is learned.
         return own_rows(tf.random.stateless_uniform([num_replicas() * count], seed), count) < share
 
-    def _create_weights(self, history_length: int) -> None:
+    def _create_weights(self, history_length: int, *, num_numbers: int) -> None:
         """Keras layers make their weights when first called: eagerly, here, so that their order is always the same."""
         nothing = np.zeros((1, history_length), np.int32)
         ids = np.zeros((1, 1 + len(USER_ATTRIBUTES)), np.int32)
-        context, numbers = np.zeros((1, 4), np.float32), np.zeros((1, 1), np.float32)
+        context, numbers = np.zeros((1, 4), np.float32), np.zeros((1, num_numbers), np.float32)
         query = self.query_tower(QueryTensors(ids, nothing, nothing, nothing.astype(np.float32), context))
         item_ids = np.zeros((1, 2 + len(ITEM_ATTRIBUTES)), np.int32)
         candidate = self.candidate_tower(CandidateTensors(item_ids, numbers))

@@ -1,6 +1,6 @@
 """Whether the two exported forms of a retriever say the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from ml.contract.events import EVENT_TYPES
 from ml.contract.types import Floats
-from ml.features.tower_inputs import USER_ATTRIBUTES, QueryInputs, TowerEncoder
+from ml.features.history import SECONDS_PER_DAY, History
+from ml.features.tower_inputs import USER_ATTRIBUTES, CandidateInputs, QueryInputs, TowerEncoder
 from ml.features.transforms import cyclical_time
 from ml.features.vocabulary import Vocabulary
-from ml.retrieval.export import CATALOGUE, SAVED_MODEL
+from ml.retrieval.export import CATALOGUE, SAVED_MODEL, SEEN
 from ml.retrieval.trained import VOCABULARIES
 from ml.runtime.towers import HeadPredictions, OnnxTowers
 
@@ -23,13 +24,14 @@ NUM_CANDIDATES = 20
 
 
 def largest_difference(folder: Path, *, num_requests: int = 32, seed: int = 0) -> float:
-    """Largest difference of any score or prediction between the SavedModel and the ONNX graphs of an export or a bundle.
+    """Largest difference of any score or prediction between the SavedModel, the ONNX graphs and what is compiled of them, in an export or a bundle.
 
     Over drawn requests: known users and strangers, empty and full histories, known and unknown items. Values in original
     units are compared relative to their size (where above 1), all else absolutely.
     """
     requests = DrawnRequests.draw(folder, num_requests=num_requests, seed=seed)
-    return max(_retrieval_difference(folder, requests), _ranking_difference(folder, requests))
+    parts = (_retrieval_difference, _ranking_difference, compiled_difference)
+    return max(part(folder, requests) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class DrawnRequests:
         # Every length from none to all: padding must be the same in both forms.
         happened = np.arange(shape[1]) < rng.integers(0, shape[1] + 1, num_requests)[:, None]
         event_types = rng.choice([str(event_type) for event_type in EVENT_TYPES], shape)
-        ages = np.sort(rng.exponential(20.0, shape), axis=1)
+        ages = np.round(np.sort(rng.exponential(20.0, shape), axis=1) * SECONDS_PER_DAY) / SECONDS_PER_DAY
         return cls(
             who=tuple(
                 _draw(vocabulary, (num_requests,), rng)
@@ -88,6 +90,18 @@ class DrawnRequests:
             context=cyclical_time(self.requested_at),
         )
 
+    def histories(self, encoder: TowerEncoder) -> list[History]:
+        """The same events as a service knows them; an item's row is its index in the towers' tables."""
+        items = _rows(encoder.items, self.history_item_ids) + 1
+        event_types = _rows(Vocabulary.of([str(event_type) for event_type in EVENT_TYPES]), self.history_event_types)
+        seconds = np.round(self.history_age_days.astype(np.float64) * SECONDS_PER_DAY).astype(np.int64)
+        found = []
+        for place, size in enumerate((event_types >= 0).sum(axis=1).tolist()):
+            of_request = (items, event_types.astype(np.int8), self.requested_at[:, None] - seconds)
+            rows, codes, at = (np.ascontiguousarray(values[place, :size][::-1]) for values in of_request)
+            found.append(History(rows, codes, at, np.ones(size, np.float32)))
+        return found
+
 
 def load_saved_model(folder: Path) -> Any:
     """The SavedModel of an export or a bundle."""
@@ -115,15 +129,28 @@ def _retrieval_difference(folder: Path, requests: DrawnRequests) -> float:
 
 def _ranking_difference(folder: Path, requests: DrawnRequests) -> float:
     towers = OnnxTowers.open(folder)
-    if towers.rating_head is None:
+    if not towers.has_head:
         return 0.0
     found = call_signature(
         load_saved_model(folder), "serve_ranking", **requests.named(), product_ids=requests.product_ids
     )
     queries, vectors = _onnx_vectors(folder, requests)
     rows = _rows(_catalogue_ids(folder), requests.product_ids)
-    rated = [towers.rate(query, vectors[mine]) for query, mine in zip(queries, rows, strict=True)]
-    return max(_head_difference(one, {name: value[i] for name, value in found.items()}) for i, one in enumerate(rated))
+    differences = [
+        _head_difference(rated, {name: value[i] for name, value in found.items()})
+        for i, (query, mine) in enumerate(zip(queries, rows, strict=True))
+        for rated in (towers.rate(query, vectors, mine), towers.rate_by_graph(query, vectors[mine]))
+    ]
+    return max(differences)
+
+
+def compiled_difference(folder: Path, requests: DrawnRequests) -> float:
+    """Of query vectors, where the tower is one that is compiled."""
+    towers, encoder = OnnxTowers.open(folder), TowerEncoder.load(folder / VOCABULARIES)
+    inputs, indexes = requests.encoded(encoder), np.arange(len(encoder.items) + 1, dtype=np.int32)
+    asked = zip(inputs.ids, requests.histories(encoder), requests.requested_at.tolist(), strict=True)
+    vectors = [towers.query_of(ids, past, encoder=encoder, item_indexes=indexes, at=at) for ids, past, at in asked]
+    return float(np.abs(np.stack(vectors) - towers.query(inputs)).max())
 
 
 def _head_difference(rated: HeadPredictions, found: dict[str, NDArray[Any]]) -> float:
@@ -140,7 +167,16 @@ def _onnx_scores(folder: Path, requests: DrawnRequests) -> Floats:
 
 def _onnx_vectors(folder: Path, requests: DrawnRequests) -> tuple[Floats, Floats]:
     encoder, towers = TowerEncoder.load(folder / VOCABULARIES), OnnxTowers.open(folder)
-    return towers.query(requests.encoded(encoder)), towers.candidates(encoder.candidates(_catalogue(folder)))
+    return towers.query(requests.encoded(encoder)), towers.candidates(_candidates(folder, encoder))
+
+
+def _candidates(folder: Path, encoder: TowerEncoder) -> CandidateInputs:
+    catalogue = _catalogue(folder)
+    inputs = encoder.candidates(catalogue)
+    if SEEN not in catalogue.column_names:
+        return inputs
+    seen = catalogue[SEEN].combine_chunks().flatten().to_numpy()
+    return replace(inputs, numbers=seen.reshape(inputs.numbers.shape))
 
 
 def _catalogue(folder: Path) -> pa.Table:

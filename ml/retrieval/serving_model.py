@@ -37,7 +37,8 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         super().__init__(name="aisle_retriever")
         encoder = trained.encoder
         ids = catalogue["item_id"].to_pylist()
-        unknown = CandidateInputs(np.zeros((1, 2 + len(ITEM_ATTRIBUTES)), np.int32), np.zeros((1, 1), np.float32))
+        nothing = np.zeros((1, 1 + sum(encoder.vector_sizes)), np.float32)
+        unknown = CandidateInputs(np.zeros((1, 2 + len(ITEM_ATTRIBUTES)), np.int32), nothing)
         vectors = np.concatenate([trained.item_vectors(catalogue), trained.candidate_vectors(unknown)])
         # tf.saved_model traces every Keras layer it can reach; a plain dataclass hides them, and `learned` keeps their weights.
         self._trained = trained

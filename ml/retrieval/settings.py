@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml.contract.errors import RecipeError
 from ml.dataset.examples import TargetColumn
+from ml.features.tower_inputs import VECTOR_DIM
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
 RatingLoss = Literal["mse", "bce", "pairwise", "listwise"]
@@ -40,6 +41,12 @@ class RetrieverSettings(BaseModel):
     weighted_history: bool = Field(
         False,
         description="Events of the history start with the weights of their kinds; a return speaks against its item.",
+    )
+    vector_dim: int = Field(
+        VECTOR_DIM,
+        ge=1,
+        le=8_192,
+        description="Numbers the towers see of each vector column of items: its leading principal directions.",
     )
     start: Literal["random", "spectral"] = Field(
         "spectral", description="First vectors of items: drawn, or factors of the matrix of who chose what."
@@ -110,7 +117,7 @@ class RetrieverSettings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**30, description="Of initial weights, order of examples and dropout.")
 
     @property
-    def vector_dim(self) -> int:
+    def tower_dim(self) -> int:
         """Length of query and candidate vectors, learned numbers and factors together."""
         return self.embedding_dim + self.factor_dim
 

@@ -93,7 +93,8 @@ def train_stages(
         on_retriever=on_retriever,
         cluster=cluster,
     )
-    examples = examples_of(data, split.train, settings, scratch=scratch)  # those of the base have done their part
+    # Those of the base have done their part.
+    examples = examples_of(data, split.train, settings, scratch=scratch, like=base.encoder)
     final = train_retriever(
         examples,
         settings,
@@ -108,18 +109,26 @@ def train_stages(
 
 
 def examples_of(
-    data: TrainingData, window: Window, settings: RetrieverSettings, *, scratch: Path | None = None
+    data: TrainingData,
+    window: Window,
+    settings: RetrieverSettings,
+    *,
+    scratch: Path | None = None,
+    like: TowerEncoder | None = None,
 ) -> ExampleSource:
     """Examples of a window, with an encoder that knows what occurred before the window's end and nothing else.
 
     Args:
         scratch: where the examples of a log of more than `events_in_memory` events are put.
+        like: the encoder of a retriever that training goes on from.
 
     Raises:
         ContractError: they need a place and have none.
     """
     items, users = _seen(data, window)
-    encoder = TowerEncoder.fit(users=users, items=items, history_length=settings.history_length)
+    encoder = TowerEncoder.fit(
+        users=users, items=items, history_length=settings.history_length, vector_dim=settings.vector_dim, like=like
+    )
 
     def of(log: InteractionLog) -> RetrievalExamples:
         return RetrievalExamples.of(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ml.contract.types import Floats
+from ml.contract.types import Floats, Halves
 from ml.features.tower_inputs import TowerEncoder
 from ml.retrieval.legacy_keras import tf
 
@@ -49,7 +49,7 @@ def candidate_specs(encoder: TowerEncoder) -> list[Any]:
     """Of `CandidateTensors`; any number of items."""
     return [
         tf.TensorSpec([None, len(encoder.candidate_sizes)], tf.int32, "ids"),
-        tf.TensorSpec([None, 1], tf.float32, "numbers"),
+        tf.TensorSpec([None, 1 + sum(encoder.vector_sizes)], tf.float32, "numbers"),
     ]
 
 
@@ -194,24 +194,70 @@ class SelfAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         return content + self.outs[1](self.hidden(self.norms[1](content)))
 
 
+class GivenVectors(tf.keras.layers.Layer):  # type: ignore[misc]
+    """What is made of the vectors a shop has of its items: a dense projection of each column. Untrained it changes nothing."""
+
+    def __init__(self, sizes: Sequence[int], shape: Shape) -> None:
+        """Of `CandidateInputs.numbers` without the price."""
+        super().__init__(name="given_vectors")
+        self.sizes = list(sizes)
+        self.projections = [
+            # The first number says that there is a vector, so that none at all is told from one in the middle.
+            tf.keras.layers.Dense(shape.dim, use_bias=False, kernel_initializer="zeros", name=f"projection_{i}")
+            for i in range(len(sizes))
+        ]
+
+    def call(self, seen: Any) -> Any:
+        """`[n, vectors] -> [n, d]`"""
+        parts = zip(self.projections, tf.split(seen, self.sizes, axis=1), strict=True)
+        return tf.add_n([project(part) for project, part in parts])
+
+
+class Preference(tf.keras.layers.Layer):  # type: ignore[misc]
+    """The mean vector of what the last N events liked, of each vector column; zeros where they liked nothing with a vector."""
+
+    def __init__(self, seen_vectors: Halves, sizes: Sequence[int], *, event_weights: Sequence[float]) -> None:
+        """Of the vectors by embedding index, and the weight of each kind of event."""
+        super().__init__(name="preference")
+        self.sizes = list(sizes)
+        values = tf.keras.initializers.Constant(np.asarray(seen_vectors, np.float32))
+        self.item_vectors = tf.keras.layers.Embedding(
+            *seen_vectors.shape, embeddings_initializer=values, trainable=False, name="item_vectors"
+        )
+        self.likes = np.asarray([0.0, *(np.asarray(event_weights[1:]) > 0)], np.float32)
+
+    def call(self, items: Any, events: Any) -> Any:
+        """`[b, N] x 2 -> [b, vectors]`; laid out as what it is the mean of."""
+        liked = tf.tensordot(tf.one_hot(events, len(self.likes)), self.likes, 1)
+        summed = tf.matmul(liked[:, None, :], self.item_vectors(items))[:, 0]
+        # The first number of each part counts the liked items that have a vector.
+        parts = tf.split(summed, self.sizes, axis=1)
+        return tf.concat([part / tf.maximum(part[:, :1], 1.0) for part in parts], axis=1)
+
+
 class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """A moment of a user to a unit vector."""
 
-    def __init__(self, sizes: Sequence[int], history: HistoryEncoder, shape: Shape) -> None:
+    def __init__(
+        self, sizes: Sequence[int], history: HistoryEncoder, shape: Shape, preference: Preference | None = None
+    ) -> None:
         super().__init__(name="query_tower")
         self.user_table = table(sizes[0], shape.dim, shape.draws, name="users")
         self.attributes = attribute_tables(sizes[1:], shape.draws)
         self.history = history
         self.interest = tf.keras.layers.Dense(shape.dim, use_bias=False, kernel_initializer="identity", name="interest")
         self.mlp = mlp(shape)
+        self.preference: Any = preference
+        self.vectors: Any = GivenVectors(preference.sizes, shape) if preference is not None else None
         self.factors = shape.factors
 
     def call(self, inputs: QueryTensors) -> Any:
         user = self.user_table(inputs.ids[:, 0])
         attributes = [look(inputs.ids[:, i]) for i, look in enumerate(self.attributes, start=1)]
         interest, shares = self.history(inputs.history_items, inputs.history_events, inputs.history_ages)
-        mixed = self.mlp(tf.concat([user, interest, *attributes, inputs.context], axis=1))
-        learned = tf.math.l2_normalize(user + self.interest(interest) + mixed, axis=1)
+        liked = [self.vectors(self.preference(inputs.history_items, inputs.history_events))] if self.vectors else []
+        mixed = self.mlp(tf.concat([user, interest, *liked, *attributes, inputs.context], axis=1))
+        learned = tf.math.l2_normalize(tf.add_n([user, self.interest(interest), *liked, mixed]), axis=1)
         if self.factors is None:
             return learned
         return self.factors.beside_query(learned, inputs.history_items, shares)
@@ -220,18 +266,20 @@ class QueryTower(tf.keras.layers.Layer):  # type: ignore[misc]
 class CandidateTower(tf.keras.layers.Layer):  # type: ignore[misc]
     """An item to a unit vector."""
 
-    def __init__(self, sizes: Sequence[int], item_table: Any, shape: Shape) -> None:
+    def __init__(self, sizes: Sequence[int], item_table: Any, shape: Shape, vector_sizes: Sequence[int] = ()) -> None:
         super().__init__(name="candidate_tower")
         self.item_table = item_table
         self.attributes = attribute_tables(sizes[1:], shape.draws)
         self.mlp = mlp(shape)
+        self.vectors: Any = GivenVectors(vector_sizes, shape) if vector_sizes else None
         self.factors = shape.factors
 
     def call(self, inputs: CandidateTensors) -> Any:
         item = self.item_table(inputs.ids[:, 0])
         attributes = [look(inputs.ids[:, i]) for i, look in enumerate(self.attributes, start=1)]
-        mixed = self.mlp(tf.concat([item, *attributes, inputs.numbers], axis=1))
-        learned = tf.math.l2_normalize(item + mixed, axis=1)
+        described = [self.vectors(inputs.numbers[:, 1:])] if self.vectors else []
+        mixed = self.mlp(tf.concat([item, *described, *attributes, inputs.numbers[:, :1]], axis=1))
+        learned = tf.math.l2_normalize(tf.add_n([item, *described, mixed]), axis=1)
         if self.factors is None:
             return learned
         return self.factors.beside_candidate(learned, inputs.ids[:, 0])

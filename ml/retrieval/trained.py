@@ -152,7 +152,7 @@ class TrainedRetriever:
     def _rating_function(self) -> Any:
         from ml.retrieval.towers import rating_specs
 
-        return _compiled(self.model.rating_head, rating_specs(self.settings.vector_dim))
+        return _compiled(self.model.rating_head, rating_specs(self.settings.tower_dim))
 
 
 def named_weights(model: Any) -> dict[str, Floats]:

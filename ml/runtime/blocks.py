@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.contract.types import Floats, Rows
-from ml.runtime.kernel import Kernel, address, compiled, structs
+from ml.runtime.kernel import Kernel, address, structs
 
 
 @dataclass(frozen=True)
@@ -19,43 +19,49 @@ class Taken:
     """`[num_rows]`"""
 
 
-Block = Floats | NDArray[np.bool_] | Taken
+@dataclass(frozen=True)
+class Written:
+    """Columns that somebody else writes into the table."""
+
+    width: int
+
+
+Block = Floats | NDArray[np.bool_] | Taken | Written
 """`[num_rows, width]`, or `[width]` where all rows have the same."""
 
 
-def side_by_side(num_rows: int, num_columns: int, *blocks: Block) -> Floats:
-    """`[num_rows, num_columns]`, the columns of all blocks in their order."""
-    kernel = compiled()
-    features = np.empty((num_rows, num_columns), np.float32)
-    if kernel is None:
-        by_numpy(features, blocks)
-    else:
-        by_kernel(features, blocks, kernel)
-    return features
-
-
 def by_kernel(features: Floats, blocks: tuple[Block, ...], kernel: Kernel) -> None:
+    """Write the columns of all blocks, in their order, into a table `[num_rows, num_columns]`."""
     kept = [_contiguous(block) for block in blocks]  # until the call is over: the kernel is told addresses
     told = structs(_struct(block) for block in kept)
     kernel.side_by_side(told.buffer_info()[0], len(kept), *features.shape, address(features, np.float32))
 
 
 def by_numpy(features: Floats, blocks: tuple[Block, ...]) -> None:
+    """The same in NumPy."""
     end = 0
     for block in blocks:
-        values = block.values[block.rows] if isinstance(block, Taken) else block
-        start, end = end, end + values.shape[-1]
-        features[:, start:end] = values
+        start, end = end, end + width_of(block)
+        if not isinstance(block, Written):
+            features[:, start:end] = block.values[block.rows] if isinstance(block, Taken) else block
+
+
+def width_of(block: Block) -> int:
+    """How many columns it has."""
+    if isinstance(block, Written):
+        return block.width
+    return int((block.values if isinstance(block, Taken) else block).shape[-1])
 
 
 def _struct(block: Block) -> tuple[int, ...]:
     """`struct block` of features.c."""
+    width = width_of(block)
+    if isinstance(block, Written):
+        return 0, width, 0, 0
     if isinstance(block, Taken):
-        width = block.values.shape[1]
         return address(block.values, np.float32), width, width, address(block.rows, np.int32)
-    width = block.shape[-1]
     return address(block, np.float32), width, width if block.ndim == 2 else 0, 0
 
 
 def _contiguous(block: Block) -> Block:
-    return block if isinstance(block, Taken) else np.ascontiguousarray(block, np.float32)
+    return block if isinstance(block, (Taken, Written)) else np.ascontiguousarray(block, np.float32)

@@ -115,6 +115,8 @@ def open_bundle(
         manifest=manifest,
     )
     _require_one_catalogue(bundle)
+    if bundle.towers.compiled_query is not None:
+        bundle.towers.compiled_query.weights.require_of(bundle.encoder, bundle.version)
     return bundle
 
 
@@ -127,6 +129,8 @@ def _require_one_catalogue(bundle: Bundle) -> None:
     count, popularity = len(bundle.items), bundle.sources.popularity
     sizes = {len(bundle.vectors), len(popularity.recent), len(popularity.trending)}
     sizes |= {len(table) for table in bundle.sources.neighbours.values()}
+    factors = bundle.sources.factors
+    sizes |= {len(factors.vectors), len(factors.degrees), len(bundle.sources.pulse.values)}
     rows = bundle.users.histories.item_rows
     if sizes != {count} or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
         raise BundleError(

@@ -15,7 +15,8 @@ from ml.contract.types import Floats, Rows
 from ml.features.history import History
 from ml.runtime.factors import ItemFactors
 from ml.runtime.interest import Interest, Readings
-from ml.runtime.kernel import address, compiled
+from ml.runtime.kernel import Kernel, address, compiled, require_memory
+from ml.runtime.likeness import scores_into
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.order import falling
 from ml.runtime.popular import Popularity
@@ -45,6 +46,9 @@ NEIGHBOURS: Mapping[str, Asked] = {
 
 TABLES = tuple(dict.fromkeys(asked.table for asked in NEIGHBOURS.values()))
 
+SMOOTH = 10
+"""Added to each rank before ranks are fused."""
+
 SOURCES = ("two_tower", *NEIGHBOURS, "spectral", "repurchase", "popular", "trending")
 TWO_TOWER, SPECTRAL = SOURCES.index("two_tower"), SOURCES.index("spectral")
 
@@ -72,6 +76,12 @@ class CandidateSettings(BaseModel):
     repurchase: int = Field(200, ge=0, le=2_000, description="Items the user has shown interest in before.")
     popular: int = Field(100, ge=1, le=2_000, description="Items with most interest lately; also what a stranger sees.")
     trending: int = Field(30, ge=0, le=2_000, description="Items whose interest has risen most.")
+    at_most: int = Field(
+        500,
+        ge=1,
+        le=10_000,
+        description="The ranker looks at so many of all that was proposed: those that the sources' ranks put first.",
+    )
     interest_decay_days: float = Field(60.0, gt=0, description="Fading interest falls by e every so many days.")
     newest_items: int = Field(40, ge=1, le=1_000, description="Sources that follow the newest items look at so many.")
     newest_half_life: float = Field(
@@ -110,7 +120,7 @@ class SourceTables:
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in self.neighbours.items():
-            table.save(folder / f"{name}.npz")
+            table.save(folder / name)
         self.factors.save(folder)
         self.popularity.save(folder / "popularity.npz")
         self.pulse.save(folder / "pulse.npy")
@@ -127,7 +137,7 @@ class SourceTables:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        tables = {name: NeighbourTable.load(folder / f"{name}.npz") for name in TABLES}
+        tables = {name: NeighbourTable.load(folder / name) for name in TABLES}
         popularity, pulse = Popularity.load(folder / "popularity.npz"), Pulse.load(folder / "pulse.npy")
         return cls(tables, ItemFactors.load(folder), popularity, pulse)
 
@@ -142,17 +152,98 @@ class Candidates:
     """`[num_candidates, len(SOURCES)]` raw scores; a source that does not know an item gives 0."""
     proposed: NDArray[np.bool_]
     """`[num_candidates, len(SOURCES)]`"""
+    standing: "Standing | None" = None
+    """Of these among all that were proposed, where the best were chosen of them."""
 
     @cached_property
     def shares(self) -> Floats:
         """Scores as shares of each source's best, in [0, 1]."""
-        kernel = compiled()
-        if kernel is not None:
-            shares = np.empty_like(self.scores)
-            kernel.shares_of_best(address(self.scores, np.float32), *shares.shape, address(shares, np.float32))
-            return shares
-        best = self.scores.max(axis=0, initial=0.0)
-        return np.clip(self.scores / np.where(best > 0, best, 1.0), 0.0, 1.0).astype(np.float32)
+        return shares_of_best(self.scores) if self.standing is None else self.standing.shares
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """1 / rank in each source, 0 where it says nothing `[num_candidates, len(SOURCES)]`."""
+        return ranked(self.scores)[0] if self.standing is None else self.standing.ranks
+
+    def best(self, most: int, *, named: Rows = NO_ROWS) -> Self:
+        """Those that all sources together put first: with the largest sums of 1 / (`SMOOTH` + rank), the lower row first of equal ones.
+
+        Reciprocal rank fusion (Cormack et al. 2009), with a smaller constant than theirs, so that what one source is sure of stays.
+
+        Args:
+            named: distinct rows, ascending, that stay whatever the sources say.
+        """
+        ranks, fused = ranked(self.scores)
+        kernel, shares = compiled(), shares_of_best(self.scores)
+        if kernel is None:
+            kept = best_by_numpy(self.rows, fused, most, named)
+            return type(self)(
+                self.rows[kept], self.scores[kept], self.proposed[kept], Standing(shares[kept], ranks[kept])
+            )
+        # Taken out of the arrays themselves, so of a copy of those that others may hold.
+        rows, scores, proposed = self.rows.copy(), self.scores.copy(), self.proposed.copy()
+        count = require_memory(
+            kernel.keep_best(
+                address(fused, np.float32), *scores.shape, most, address(named, np.int32), len(named),
+                address(rows, np.int32), address(scores, np.float32), address(proposed, np.bool_),
+                address(shares, np.float32), address(ranks, np.float32),
+            )
+        )  # fmt: skip
+        return type(self)(rows[:count], scores[:count], proposed[:count], Standing(shares[:count], ranks[:count]))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What candidates' scores are among those of all that were proposed."""
+
+    shares: Floats
+    """`[num_candidates, len(SOURCES)]`"""
+    ranks: Floats
+    """`[num_candidates, len(SOURCES)]`"""
+
+
+def shares_of_best(scores: Floats) -> Floats:
+    """Scores as shares of each source's best, in [0, 1] `[n, s]`."""
+    kernel = compiled()
+    if kernel is not None:
+        shares = np.empty_like(scores)
+        kernel.shares_of_best(address(scores, np.float32), *shares.shape, address(shares, np.float32))
+        return shares
+    best = scores.max(axis=0, initial=0.0)
+    return np.clip(scores / np.where(best > 0, best, 1.0), 0.0, 1.0).astype(np.float32)
+
+
+def ranked(scores: Floats) -> tuple[Floats, Floats]:
+    """1 / (rank of the candidate in each source), 0 where the source gives it nothing `[n, s]`; and all of them fused `[n]`."""
+    kernel = compiled()
+    return ranks_by_numpy(scores) if kernel is None else ranks_by_kernel(scores, kernel)
+
+
+def ranks_by_kernel(scores: Floats, kernel: Kernel) -> tuple[Floats, Floats]:
+    ranks, fused = np.empty_like(scores), np.empty(len(scores), np.float32)
+    require_memory(
+        kernel.reciprocal_ranks(
+            address(scores, np.float32), *scores.shape, SMOOTH, address(ranks, np.float32), address(fused, np.float32)
+        )
+    )
+    return ranks, fused
+
+
+def ranks_by_numpy(scores: Floats) -> tuple[Floats, Floats]:
+    order = falling(np.ascontiguousarray(scores.T))
+    places = np.empty(order.shape, np.int64)
+    places[np.arange(len(order))[:, None], order] = np.arange(1, len(scores) + 1)
+    heard, fused = scores > 0, np.zeros(len(scores), np.float32)
+    for source, place in enumerate(places):
+        fused += np.where(heard[:, source], 1.0 / (SMOOTH + place), 0.0).astype(np.float32)
+    return np.where(heard, (1.0 / places.T).astype(np.float32), np.float32(0)), fused
+
+
+def best_by_numpy(rows: Rows, fused: Floats, most: int, named: Rows) -> Rows:
+    """Positions of the candidates that stay, ascending."""
+    kept = np.isin(rows, named)
+    kept[falling(fused)[:most]] = True
+    return np.flatnonzero(kept).astype(np.int32)
 
 
 def home_candidates(
@@ -167,7 +258,7 @@ def home_candidates(
     settings: CandidateSettings,
     named: Rows = NO_ROWS,
 ) -> Candidates:
-    """Candidates for one user.
+    """Candidates for one user: the best `at_most` of all that is proposed.
 
     Args:
         query: `[dimension]`, the query tower's vector.
@@ -179,7 +270,8 @@ def home_candidates(
     said: dict[str, Scores] = {name: tables.asked(asked, readings) for name, asked in NEIGHBOURS.items()}
     said["repurchase"] = SparseScores(readings.fading.rows, readings.fading.strengths)
     found = _Asking(said, readings.lasting, query, allowed, settings)
-    return found.joined(tables, index=index, vectors=vectors, named=named, passed_over=history.item_rows)
+    every = found.joined(tables, index=index, vectors=vectors, named=named, passed_over=history.item_rows)
+    return every.best(settings.at_most, named=named)
 
 
 def related_candidates(
@@ -227,8 +319,9 @@ class _Asking:
         sources["trending"] = Source(popularity.trending, proposals=popularity.trending_order[: settings.trending])
         nothing = Source(None)
         found = joined([sources.get(name, nothing) for name in SOURCES], named, allowed=self.allowed)
-        found.scores[:, TWO_TOWER] = vectors[found.rows] @ self.query
-        found.scores[:, SPECTRAL] = spectral = tables.factors.scores(self.interest, found.rows)
+        scores_into(found.scores[:, TWO_TOWER], vectors, found.rows, self.query)
+        scores_into(found.scores[:, SPECTRAL], tables.factors.vectors, found.rows, tables.factors.query(self.interest))
+        spectral = found.scores[:, SPECTRAL]
         best = falling(spectral)[: settings.spectral]
         found.proposed[best[spectral[best] > 0], SPECTRAL] = True
         return Candidates(found.rows, found.scores, found.proposed)

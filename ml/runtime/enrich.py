@@ -9,13 +9,13 @@ from ml.contract.events import EventType
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.features.transforms import cyclical_instant
-from ml.runtime.blocks import Taken, side_by_side
+from ml.runtime import blocks
+from ml.runtime.blocks import Block, Taken, Written
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.habits import ITEM_HABITS, RHYTHM, habits
-from ml.runtime.interest import WEIGHT_OF_CODE, decayed_weights
+from ml.runtime.interest import WEIGHT_OF_CODE
 from ml.runtime.items import ItemTable
 from ml.runtime.kernel import Kernel, address, compiled, require_memory, structs
-from ml.runtime.order import falling
 from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.towers import HeadPredictions
 
@@ -43,6 +43,8 @@ OWN = (
 _CODES = tuple(kind.code for kind in (EventType.PURCHASE, EventType.VIEW, EventType.CART_ADD, EventType.RETURN))
 
 AFFINITIES = ("category", "sub_category", "brand")
+AFFINITY_SPAN = 1
+"""Which of `SPANS` the weights of affinities have."""
 
 FEATURES: tuple[str, ...] = (
     *(f"score_{source}" for source in SOURCES),
@@ -72,44 +74,111 @@ FEATURES: tuple[str, ...] = (
 )
 
 
-def features_of(
-    candidates: Candidates,
-    *,
-    history: History,
-    user_features: Floats,
-    items: ItemTable,
-    pulse: Pulse,
-    heads: HeadPredictions,
-    at: int,
-) -> Floats:
+_PAST, _SOURCES_END = FEATURES.index("own_purchases"), 4 * len(SOURCES) + 1
+_AFFINITIES = FEATURES.index("affinity_category")
+_OF_USER = (*RHYTHM, "history_length", "history_distinct", "history_days_since_last")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """One user's candidates, and what their features are made of."""
+
+    candidates: Candidates
+    history: History
+    user_features: Floats
+    items: ItemTable
+    pulse: Pulse
+    heads: HeadPredictions
+    at: int
+
+    def by_kernel(self, kernel: Kernel) -> Floats:
+        table = np.empty((len(self.candidates.rows), len(FEATURES)), np.float32)
+        weights = faded_weights(self.history, at=self.at)
+        _write_sources(table, self.candidates, kernel)
+        of_user = _write_past(table, self, weights, kernel)
+        _write_affinities(table, self, weights[AFFINITY_SPAN], kernel)
+        written = Written(_SOURCES_END), Written(_AFFINITIES - _PAST), Written(len(AFFINITIES))
+        blocks.by_kernel(table, (*written, *self._others(of_user)), kernel)
+        return table
+
+    def by_numpy(self) -> Floats:
+        rows, candidates, history = self.candidates.rows, self.candidates, self.history
+        table = np.empty((len(rows), len(FEATURES)), np.float32)
+        own, habit = own_features(history, rows, at=self.at), habits(history, rows, at=self.at)
+        weights = faded_weights(history, at=self.at)[AFFINITY_SPAN]
+        past = (
+            candidates.scores,
+            candidates.shares,
+            candidates.ranks,
+            candidates.proposed,
+            candidates.proposed.sum(axis=1, dtype=np.float32)[:, None],
+            own,
+            habit.of_items,
+            (own[:, OWN.index("days_since_purchase")] / self.pulse.days_between_purchases[rows])[:, None],
+            shares_of_groups(history.item_rows, np.maximum(weights, 0), self.items.kinds, rows),
+        )
+        of_user = np.concatenate([habit.rhythm, _history_summary(history, at=self.at)])
+        blocks.by_numpy(table, (*past, *self._others(of_user)))
+        return table
+
+    def _others(self, of_user: Floats) -> tuple[Block, ...]:
+        """What is looked up, of the user alone, or said by the towers."""
+        rows, log_price = self.candidates.rows, self.items.log_price
+        price, prices_seen = log_price[rows], log_price[self.history.item_rows[-50:]]
+        return (
+            Taken(self.items.features, rows),
+            Taken(self.pulse.values, rows),
+            price[:, None],
+            self.user_features,
+            of_user,
+            (price - _mean(prices_seen))[:, None],
+            self.heads.value_normalized[:, None],
+            self.heads.conversion[:, None],
+            cyclical_instant(self.at),
+        )
+
+
+def features_of(asking: Asking) -> Floats:
     """One row per candidate, one column per name in `FEATURES`. `[num_candidates, len(FEATURES)]`, NaN is "unknown"."""
-    rows = candidates.rows
-    own, habit = own_features(history, rows, at=at), habits(history, rows, at=at)
-    due_as_others = own[:, OWN.index("days_since_purchase")] / pulse.days_between_purchases[rows]
-    price, prices_seen = items.log_price[rows], items.log_price[history.item_rows[-50:]]
-    return side_by_side(
-        len(rows),
-        len(FEATURES),
-        candidates.scores,
-        candidates.shares,
-        reciprocal_ranks(candidates.scores),
-        candidates.proposed,
-        candidates.proposed.sum(axis=1, dtype=np.float32)[:, None],
-        own,
-        habit.of_items,
-        due_as_others[:, None],
-        affinities(history, rows, items, at=at),
-        Taken(items.features, rows),
-        Taken(pulse.values, rows),
-        price[:, None],
-        user_features,
-        habit.rhythm,
-        _history_summary(history, at=at),
-        (price - _mean(prices_seen))[:, None],
-        heads.value_normalized[:, None],
-        heads.conversion[:, None],
-        cyclical_instant(at),
-    )
+    kernel = compiled()
+    return asking.by_numpy() if kernel is None else asking.by_kernel(kernel)
+
+
+def _write_sources(table: Floats, candidates: Candidates, kernel: Kernel) -> None:
+    """Scores, shares, ranks, proposals and how many there are."""
+    kernel.source_features(
+        address(candidates.scores, np.float32), address(candidates.shares, np.float32),
+        address(candidates.ranks, np.float32), address(candidates.proposed, np.bool_), *candidates.scores.shape,
+        address(table, np.float32), len(FEATURES),
+    )  # fmt: skip
+
+
+def _write_past(table: Floats, asking: Asking, weights: Floats, kernel: Kernel) -> Floats:
+    """`OWN`, `ITEM_HABITS` and how due an item is. What is told of the user: `_OF_USER`."""
+    history, rows, days = asking.history, asking.candidates.rows, asking.pulse.days_between_purchases
+    of_user = np.empty(len(_OF_USER), np.float32)
+    told = structs([(
+        len(history), address(history.item_rows, np.int32), address(history.event_codes, np.int8),
+        address(history.occurred_at, np.int64), address(history.quantity, np.float32), address(weights, np.float32),
+        asking.at, *_CODES,
+    )])  # fmt: skip
+    require_memory(
+        kernel.past_features(
+            told.buffer_info()[0], address(rows, np.int32), len(rows), days.ctypes.data, days.strides[0] // days.itemsize,
+            address(table, np.float32) + _PAST * table.itemsize, len(FEATURES), address(of_user, np.float32),
+        )
+    )  # fmt: skip
+    return of_user
+
+
+def _write_affinities(table: Floats, asking: Asking, weights: Floats, kernel: Kernel) -> None:
+    kinds, rows, seen = asking.items.kinds, asking.candidates.rows, asking.history.item_rows
+    require_memory(
+        kernel.shares_of_groups(
+            address(seen, np.int32), address(weights, np.float32), len(seen), address(kinds, np.int32), kinds.shape[1],
+            address(rows, np.int32), len(rows), address(table, np.float32) + _AFFINITIES * table.itemsize, len(FEATURES),
+        )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,25 +193,7 @@ class _Grouped:
 
 
 def own_features(history: History, rows: Rows, *, at: int) -> Floats:
-    """What the user did with each of `rows` before, which ascend. `[len(rows), len(OWN)]`"""
-    kernel = compiled()
-    return own_by_numpy(history, rows, at=at) if kernel is None else own_by_kernel(history, rows, kernel, at=at)
-
-
-def own_by_kernel(history: History, rows: Rows, kernel: Kernel, *, at: int) -> Floats:
-    weights, own = _weights(history, at=at), np.empty((len(rows), len(OWN)), np.float32)
-    told = structs([(
-        len(history), address(history.item_rows, np.int32), address(history.event_codes, np.int8),
-        address(history.occurred_at, np.int64), address(history.quantity, np.float32), address(weights, np.float32),
-        at, *_CODES,
-    )])  # fmt: skip
-    require_memory(
-        kernel.own_features(told.buffer_info()[0], address(rows, np.int32), len(rows), address(own, np.float32))
-    )
-    return own
-
-
-def own_by_numpy(history: History, rows: Rows, *, at: int) -> Floats:
+    """What the user did with each of `rows` before. `[len(rows), len(OWN)]`"""
     never = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, *[np.nan] * 5], np.float32)
     if not len(history):
         return np.tile(never, (len(rows), 1))
@@ -153,7 +204,7 @@ def own_by_numpy(history: History, rows: Rows, *, at: int) -> Floats:
     return table[np.where(unique[positions] == rows, positions, len(unique))]
 
 
-def _weights(history: History, *, at: int) -> Floats:
+def faded_weights(history: History, *, at: int) -> Floats:
     """Of each event, as they have faded in each of the spans `[len(SPANS), num_events]`."""
     ages = np.maximum(at - history.occurred_at, 0)
     faded = np.exp(-ages / (SPANS[:, None] * SECONDS_PER_DAY)).astype(np.float32)
@@ -174,7 +225,7 @@ def _own_table(history: History, by_item: _Grouped, *, at: int) -> Floats:
         interval = (first_bought - last_bought) / (purchase_days - 1)
     interval = np.where(purchase_days > 1, interval, np.nan)
     last_bought = np.where(np.isfinite(last_bought), last_bought, np.nan)
-    weights = [by_item.sums(each) for each in _weights(history, at=at)]
+    weights = [by_item.sums(each) for each in faded_weights(history, at=at)]
     return np.stack(
         [
             counted(EventType.PURCHASE),
@@ -213,27 +264,8 @@ def _distinct_days(history: History, by_item: _Grouped, bought: np.ndarray) -> F
     return np.bincount(keys // 100_000, minlength=len(by_item.rows)).astype(np.float32)
 
 
-def affinities(history: History, rows: Rows, items: ItemTable, *, at: int) -> Floats:
-    """Share of the user's decayed interest that lies in each candidate's category, sub-category and brand."""
-    weights = np.maximum(decayed_weights(history, at=at, decay_days=30.0), 0)
-    kernel = compiled()
-    if kernel is None:
-        return shares_of_groups_by_numpy(history.item_rows, weights, items.kinds, rows)
-    return shares_of_groups_by_kernel(history.item_rows, weights, items.kinds, rows, kernel)
-
-
-def shares_of_groups_by_kernel(seen: Rows, weights: Floats, kinds: Rows, rows: Rows, kernel: Kernel) -> Floats:
-    shares = np.empty((len(rows), kinds.shape[1]), np.float32)
-    require_memory(
-        kernel.shares_of_groups(
-            address(seen, np.int32), address(weights, np.float32), len(seen), address(kinds, np.int32), kinds.shape[1],
-            address(rows, np.int32), len(rows), address(shares, np.float32),
-        )
-    )  # fmt: skip
-    return shares
-
-
-def shares_of_groups_by_numpy(seen: Rows, weights: Floats, kinds: Rows, rows: Rows) -> Floats:
+def shares_of_groups(seen: Rows, weights: Floats, kinds: Rows, rows: Rows) -> Floats:
+    """Share of the user's decayed interest that lies in each candidate's category, sub-category and brand `[len(rows), num_kinds]`."""
     pairs = zip(kinds[seen].T, kinds[rows].T, strict=True)
     return np.stack([_share_of_group(groups, weights, asked) for groups, asked in pairs], axis=1)
 
@@ -256,22 +288,3 @@ def _mean(numbers: Floats) -> np.float32:
     """Of those that are known; NaN when none is."""
     known = numbers[np.isfinite(numbers)]
     return known.sum() / np.float32(len(known)) if len(known) else np.float32(np.nan)
-
-
-def reciprocal_ranks(scores: Floats) -> Floats:
-    """1 / (rank of the candidate in each source), 0 where the source gives it nothing. `[n, s]`"""
-    kernel = compiled()
-    return ranks_by_numpy(scores) if kernel is None else ranks_by_kernel(scores, kernel)
-
-
-def ranks_by_kernel(scores: Floats, kernel: Kernel) -> Floats:
-    ranks = np.empty_like(scores)
-    require_memory(kernel.reciprocal_ranks(address(scores, np.float32), *scores.shape, address(ranks, np.float32)))
-    return ranks
-
-
-def ranks_by_numpy(scores: Floats) -> Floats:
-    order = falling(np.ascontiguousarray(scores.T))
-    reciprocal = np.empty(order.shape, np.float32)
-    reciprocal[np.arange(len(order))[:, None], order] = 1.0 / np.arange(1, len(scores) + 1)
-    return np.where(scores > 0, reciprocal.T, np.float32(0))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ml.contract.types import Floats, Rows
 from ml.runtime.interest import Interest
+from ml.runtime.likeness import scores_into, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,14 @@ class ItemFactors:
 
     def scores(self, interest: Interest, rows: Rows) -> Floats:
         """Of the items asked about `[len(rows)]`."""
+        found = np.empty(len(rows), np.float32)
+        scores_into(found, self.vectors, rows, self.query(interest))
+        return found
+
+    def query(self, interest: Interest) -> Floats:
+        """What an item's vector is multiplied with `[rank]`."""
         weights = interest.strengths / np.maximum(self.degrees[interest.rows], np.float32(1e-3))
-        query = weights @ self.vectors[interest.rows].astype(np.float32)
-        return (self.vectors[rows].astype(np.float32) @ query).astype(np.float32)
+        return weighted_sum(self.vectors, interest.rows, weights.astype(np.float32, copy=False))
 
     def save(self, folder: Path) -> None:
         np.save(folder / "factors.npy", self.vectors)

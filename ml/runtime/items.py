@@ -16,6 +16,9 @@ from ml.contract.columns import ITEM_FEATURES
 from ml.contract.errors import UnknownItemError
 from ml.contract.types import Floats, Rows
 from ml.features.vocabulary import Vocabulary
+from ml.runtime.columns import Column, column_of
+
+NO_ROWS: Rows = np.empty(0, np.int32)
 
 REGIONS_KEPT = 32
 """Of so many regions it is remembered what is sold there: a byte for each item and region."""
@@ -165,7 +168,7 @@ class ItemTable:
         """Distinct rows of a few items, ascending; those outside the catalogue are left out."""
         # One look-up each: Arrow's `index_in` would hash the whole catalogue anew, 14 ms of 92 thousand items.
         rows = {self.vocabulary.row(item_id) for item_id in item_ids}
-        return np.array(sorted(rows - {-1}), np.int32)
+        return np.array(sorted(rows - {-1}), np.int32) if rows else NO_ROWS
 
     def row(self, item_id: str) -> int:
         """Row of an item.
@@ -182,13 +185,14 @@ class ItemTable:
         return row
 
     def display(self, row: int) -> ItemDisplay:
-        item_id, title, category, price, image_url = (column[row].as_py() for column in self._shown)
-        return ItemDisplay(str(item_id), title, category, self._shown_price(price, row), image_url)
+        ids, titles, categories, prices, images = self._shown
+        return ItemDisplay(ids[row], titles[row], categories[row], self._shown_price(prices[row], row), images[row])
 
     @cached_property
-    def _shown(self) -> tuple[pa.Array, ...]:
+    def _shown(self) -> tuple[Column, ...]:
         """Columns looked into place by place: a table would be asked for each anew, which takes longer than the look."""
-        return tuple(_as_one(self.table[name]) for name in ("item_id", "title", "category", "price", "image_url"))
+        names = ("item_id", "title", "category", "price", "image_url")
+        return tuple(column_of(_as_one(self.table[name])) for name in names)
 
     def _shown_price(self, listed: float | None, row: int) -> float | None:
         if listed is not None:

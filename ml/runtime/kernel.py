@@ -19,8 +19,8 @@ from numpy.typing import DTypeLike, NDArray
 from ml.contract.errors import ContractError
 
 NATIVE = Path(__file__).with_name("native")
-A, N = ctypes.c_void_p, ctypes.c_int64
-"""An array's address, and a number."""
+A, N, D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+"""An array's address, a whole number, and a double."""
 
 Function = Callable[..., Any]
 
@@ -32,12 +32,22 @@ class Kernel:
     score_forest: Function
     join_sources: Function
     sum_by_row: Function
-    own_features: Function
+    read_history: Function
+    past_features: Function
     shares_of_groups: Function
     shares_of_best: Function
     reciprocal_ranks: Function
+    keep_best: Function
+    source_features: Function
     side_by_side: Function
+    falling_order: Function
+    fading_powers: Function
     first_within_limits: Function
+    dense_layers: Function
+    score_by_floats: Function
+    score_by_halves: Function
+    sum_of_halves: Function
+    query_vector: Function
 
     @classmethod
     def of(cls, built: Path) -> Self:
@@ -52,12 +62,22 @@ class Kernel:
             score_forest=_typed(long.score_forest, A, N, N, A, N, A, A, N, A, A, A),
             join_sources=_typed(short.join_sources, A, N, A, N, A, N, A, A, A),
             sum_by_row=_typed(short.sum_by_row, A, A, N, A, A),
-            own_features=_typed(short.own_features, A, A, N, A),
-            shares_of_groups=_typed(short.shares_of_groups, A, A, N, A, N, A, N, A),
+            read_history=_typed(short.read_history, A, A, A, N, A, A, N, A, A, A, A, A, A),
+            past_features=_typed(short.past_features, A, A, N, A, N, A, N, A),
+            shares_of_groups=_typed(short.shares_of_groups, A, A, N, A, N, A, N, A, N),
             shares_of_best=_typed(short.shares_of_best, A, N, N, A),
-            reciprocal_ranks=_typed(short.reciprocal_ranks, A, N, N, A),
+            reciprocal_ranks=_typed(short.reciprocal_ranks, A, N, N, N, A, A),
+            keep_best=_typed(short.keep_best, A, N, N, N, A, N, A, A, A, A, A),
+            source_features=_typed(short.source_features, A, A, A, A, N, N, A, N),
             side_by_side=_typed(short.side_by_side, A, N, N, N, A),
+            falling_order=_typed(short.falling_order, A, N, N, A),
+            fading_powers=_typed(short.fading_powers, A, A, N, N, D, A),
             first_within_limits=_typed(short.first_within_limits, A, N, A, N, N, A),
+            dense_layers=_typed(short.dense_layers, A, N, A, N, A, N, A, N),
+            score_by_floats=_typed(short.score_by_floats, A, A, N, N, A, A, N),
+            score_by_halves=_typed(short.score_by_halves, A, A, N, N, A, A, N),
+            sum_of_halves=_typed(short.sum_of_halves, A, A, A, N, N, A),
+            query_vector=_typed(short.query_vector, A, A, A),
         )
 
 

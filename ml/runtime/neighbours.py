@@ -53,15 +53,33 @@ class NeighbourTable:
         places = _ranges(self.starts[items], counts)
         return SparseScores.summed(self.rows[places], self.weights[places] * np.repeat(strengths, counts))
 
-    def save(self, path: Path) -> None:
-        np.savez(path, starts=self.starts, rows=self.rows, weights=self.weights)
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        for part in _PARTS:
+            np.save(folder / f"{part}.npy", getattr(self, part))
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, folder: Path) -> Self:
+        """Memory-mapped: the processes of one machine share it, and opening it copies nothing.
+
+        Raises:
+            BundleError: its lists point outside its own items.
+        """
+        if not folder.is_dir():
+            return cls._of_archive(folder.with_name(f"{folder.name}.npz"))
+        table = cls(
+            *(np.asarray(np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)) for part in _PARTS)
+        )
+        table._require_whole(folder)
+        return table
+
+    @classmethod
+    def _of_archive(cls, path: Path) -> Self:
+        """Of a bundle from before tables were mapped."""
         with np.load(path, allow_pickle=False) as arrays:
-            if "starts" not in arrays:  # a bundle of version 0.1: rows padded with -1 `[num_items, neighbours]`
+            if "starts" not in arrays:  # rows padded with -1 `[num_items, neighbours]`
                 return cls._of_padded(arrays["rows"], arrays["weights"])
-            table = cls(arrays["starts"], arrays["rows"], arrays["weights"])
+            table = cls(*(arrays[part] for part in _PARTS))
         table._require_whole(path)
         return table
 
@@ -83,6 +101,9 @@ class NeighbourTable:
     def _of_padded(cls, rows: Rows, weights: Floats) -> Self:
         real = rows >= 0
         return cls.of_pairs(np.nonzero(real)[0].astype(np.int32), rows[real], weights[real], num_items=len(rows))
+
+
+_PARTS = ("starts", "rows", "weights")
 
 
 def _ranges(starts: Seconds, counts: Seconds) -> NDArray[np.int64]:

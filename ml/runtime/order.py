@@ -3,6 +3,7 @@
 import numpy as np
 
 from ml.contract.types import Floats, Rows
+from ml.runtime.kernel import Kernel, address, compiled, require_memory
 
 
 def falling(scores: Floats) -> Rows:
@@ -14,6 +15,22 @@ def falling(scores: Floats) -> Rows:
     >>> falling(np.array([0.5, 2.0, 0.5, -1.0], np.float32)).tolist()
     [1, 0, 2, 3]
     """
+    kernel = compiled()
+    return by_numpy(scores) if kernel is None or scores.ndim > 1 else by_kernel(scores, kernel)
+
+
+def by_kernel(scores: Floats, kernel: Kernel) -> Rows:
+    """Of one row of scores, which may be a column of a table."""
+    order = np.empty(len(scores), np.int32)
+    require_memory(
+        kernel.falling_order(
+            scores.ctypes.data, len(scores), scores.strides[0] // scores.itemsize, address(order, np.int32)
+        )
+    )
+    return order
+
+
+def by_numpy(scores: Floats) -> Rows:
     bits = (np.float32(0) - scores).view(np.int32)  # 0 - x and not -x: there is one zero in an order
     rising = bits ^ (bits >> 31 & 0x7FFFFFFF)  # a negative float's bits count down
     words = rising.astype(np.int64) << 32 | np.arange(scores.shape[-1])

@@ -22,7 +22,7 @@ from ml.runtime.candidates import (
 )
 from ml.runtime.deadline import CANDIDATES, NOTHING, RANKER, Shedding
 from ml.runtime.diversity import Varied, varied
-from ml.runtime.enrich import features_of
+from ml.runtime.enrich import Asking, features_of
 from ml.runtime.exploration import Exploration, explored
 from ml.runtime.hybrid import HybridSettings, hybrid
 from ml.runtime.interest import Interest, decayed_weights
@@ -361,13 +361,15 @@ class _Found:
     def features(self, bundle: Bundle, user: KnownUser, history: History, *, at: int) -> Floats:
         """`[num_candidates, len(FEATURES)]`"""
         return features_of(
-            self.candidates,
-            history=history,
-            user_features=user.features,
-            items=bundle.items,
-            pulse=bundle.sources.pulse,
-            heads=bundle.towers.rate(self.query, bundle.vectors[self.candidates.rows]),
-            at=at,
+            Asking(
+                candidates=self.candidates,
+                history=history,
+                user_features=user.features,
+                items=bundle.items,
+                pulse=bundle.sources.pulse,
+                heads=bundle.towers.rate(self.query, bundle.vectors, self.candidates.rows),
+                at=at,
+            )
         )
 
 
@@ -389,8 +391,9 @@ def _found(
         named: candidates whether a source proposes them or not.
     """
     tower_ids = bundle.tower_user_ids[user.row] if user.row >= 0 else np.zeros_like(bundle.no_user_ids)
-    inputs = bundle.encoder.query(tower_ids, history, item_indexes=bundle.tower_item_indexes, at=at)
-    query = bundle.towers.query(inputs)[0]
+    query = bundle.towers.query_of(
+        tower_ids, history, encoder=bundle.encoder, item_indexes=bundle.tower_item_indexes, at=at
+    )
     over("query")
     candidates = home_candidates(
         history,

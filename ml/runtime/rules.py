@@ -1,5 +1,6 @@
 """What a shop may set of what is forbidden, limited and favoured."""
 
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -10,6 +11,7 @@ from ml.contract.types import Floats, Rows
 from ml.features.history import SECONDS_PER_DAY
 from ml.runtime.exposure import Exposure
 from ml.runtime.items import ItemTable
+from ml.runtime.kernel import Kernel, address, compiled
 
 
 class Rules(BaseModel):
@@ -71,14 +73,36 @@ def boosts(items: ItemTable, rules: Rules, rows: Rows, *, at: int, exposure: Exp
         (rules.freshness_boost, rules.freshness_days, items.born),
         (rules.new_seller_boost, rules.new_seller_days, items.seller_born),
     )
-    factors = [1.0 + weight * _youth(at - born[rows], days) for weight, days, born in young if weight]
+    factors = [1.0 + weight * _youth(born, rows, at=at, days=days) for weight, days, born in young if weight]
     if rules.exposure_boost:
         factors.append(1.0 + rules.exposure_boost * np.maximum(1.0 - exposure.of_items[rows], 0.0))
     if rules.seller_exposure_boost:
         factors.append(1.0 + rules.seller_exposure_boost * np.maximum(1.0 - exposure.of_sellers[rows], 0.0))
-    return np.prod(factors, axis=0).astype(np.float32) if factors else None
+    return reduce(np.multiply, factors).astype(np.float32) if factors else None
 
 
-def _youth(age_seconds: NDArray[np.float64], days: float) -> NDArray[np.float64]:
+def _youth(born: NDArray[np.float64], rows: Rows, *, at: int, days: float) -> NDArray[np.float64]:
     """1 at birth, falls by e every so many days; 0 where no age is known."""
-    return np.fmax(np.exp(-np.maximum(age_seconds, 0.0) / (days * SECONDS_PER_DAY)), 0.0)  # of NaN and 0: 0
+    kernel, seconds = compiled(), days * SECONDS_PER_DAY
+    powers = (
+        powers_by_numpy(born, rows, at, seconds)
+        if kernel is None
+        else powers_by_kernel(born, rows, at, seconds, kernel)
+    )
+    return np.fmax(np.exp(powers, out=powers), 0.0, out=powers)  # of NaN and 0: 0
+
+
+def powers_by_kernel(
+    born: NDArray[np.float64], rows: Rows, at: int, seconds: float, kernel: Kernel
+) -> NDArray[np.float64]:
+    """-age / seconds `[len(rows)]`."""
+    powers = np.empty(len(rows))
+    kernel.fading_powers(
+        address(born, np.float64), address(rows, np.int32), len(rows), at, seconds, address(powers, np.float64)
+    )
+    return powers
+
+
+def powers_by_numpy(born: NDArray[np.float64], rows: Rows, at: int, seconds: float) -> NDArray[np.float64]:
+    powers: NDArray[np.float64] = -np.maximum(at - born[rows], 0.0) / seconds
+    return powers

@@ -4,15 +4,24 @@ from datetime import date
 
 import dagster as dg
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import (
+    RAW_IMPRESSIONS,
+    RAW_INTERACTIONS,
+    RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_TEXT_EMBEDDINGS,
+    RAW_ITEMS,
+    RAW_USERS,
+)
 from orchestration.automation import EVERY_TEN_MINUTES
 from orchestration.partitions import daily, last_day_of
+from orchestration.resources.text_encoder import TextEncoderResource
 from orchestration.resources.warehouse import Warehouse
 from orchestration.settings import PlatformSettings
 from orchestration.sources import descriptions
 from orchestration.sources.descriptions import column_schema
-from orchestration.sources.raw_tables import RawDays, RawSnapshot
+from orchestration.sources.raw_tables import RawDays, RawSnapshot, digest_of
 from orchestration.sources.resource import SourceResource
+from orchestration.text_embeddings import TextEmbeddings
 
 OWNERS, KINDS = ["team:data"], {PlatformSettings().warehouse_kind}
 
@@ -71,6 +80,36 @@ def items(
     Its DataVersion is a hash of the content: what depends on it runs again only when the catalogue has changed.
     """
     return _snapshot_result(source.tables(warehouse, until=last_day_of(context)).items())
+
+
+@dg.asset(
+    pool="warehouse",
+    kinds=KINDS,
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_ITEM_EMBEDDINGS, descriptions.ITEM_EMBEDDINGS)},
+)
+def item_embeddings(
+    context: dg.AssetExecutionContext, source: SourceResource, warehouse: Warehouse
+) -> dg.MaterializeResult[None]:
+    """Vectors the shop has of its items: of texts, pictures or anything else. One row per row of the catalogue and filled vector column."""
+    return _snapshot_result(source.tables(warehouse, until=last_day_of(context)).item_embeddings())
+
+
+@dg.asset(
+    deps=[items],
+    pool="warehouse",
+    kinds={*KINDS, "onnx"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_ITEM_TEXT_EMBEDDINGS, descriptions.ITEM_TEXT_EMBEDDINGS)},
+)
+def item_text_embeddings(warehouse: Warehouse, text_encoder: TextEncoderResource) -> dg.MaterializeResult[None]:
+    """Vectors of titles and descriptions by the encoder that AISLE_TEXT_ENCODER names; none where it names none. A text is read once
+    and again only when it, or the encoder, has changed.
+    """
+    encoder = text_encoder.open()
+    found = TextEmbeddings.of(warehouse, encoder) if encoder else TextEmbeddings.none()
+    found.land(warehouse)
+    return dg.MaterializeResult(metadata=found.summary(), data_version=dg.DataVersion(digest_of(found.rows)))
 
 
 @dg.asset(

@@ -12,6 +12,7 @@ from ml.contract.columns import DIM_ITEMS, DIM_USERS, FEAT_ITEMS, FEAT_USERS
 from ml.dataset.event_shards import EventShards
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
+from ml.features.embeddings import with_embeddings
 from ml.index.planner import BuiltIndex, build_index
 from ml.ranking.fit import fit_ranker
 from ml.ranking.train import TrainedRanker
@@ -27,8 +28,10 @@ from orchestration.settings import PlatformSettings
 GROUP, OWNERS = "training", ["team:ml"]
 TABLES = PlatformSettings().warehouse_kind
 MARTS = [
-    dg.AssetKey(["marts", name]) for name in ("fct_interactions", "dim_items", "dim_users", "feat_items", "feat_users")
+    dg.AssetKey(["marts", name])
+    for name in ("fct_interactions", "dim_items", "dim_item_embeddings", "dim_users", "feat_items", "feat_users")
 ]
+EMBEDDINGS_AT_ONCE = 16_384
 
 
 # In the pool: its queries must see one state of the marts, row numbers of one being positions in another.
@@ -137,12 +140,15 @@ def read_training_data(warehouse: Warehouse, exports: ExportArea) -> TrainingDat
     cut_at = newest["cut_at"].replace(tzinfo=UTC)
     exported = exports.fetch(warehouse, encoded_events(cut_at), name="events")
     items = warehouse.query("select * from marts.dim_items order by item_id").cast(DIM_ITEMS)
+    embeddings = warehouse.batches(
+        "select item_id, name, vector from marts.dim_item_embeddings order by name, item_id", rows=EMBEDDINGS_AT_ONCE
+    )
     users = warehouse.query("select * from marts.dim_users order by user_id").cast(DIM_USERS)
     require_byte_order(items["item_id"], table="marts.dim_items")
     require_byte_order(users["user_id"], table="marts.dim_users")
     return TrainingData(
         events=EventShards.write(exported, exports.scratch / "event_shards"),
-        items=items,
+        items=with_embeddings(items, embeddings),
         users=users,
         item_features=warehouse.query("select * from marts.feat_items order by cut_at, item_id").cast(FEAT_ITEMS),
         user_features=warehouse.query("select * from marts.feat_users order by cut_at, user_id").cast(FEAT_USERS),

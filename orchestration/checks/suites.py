@@ -6,7 +6,15 @@ from typing import Any, assert_never
 
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import (
+    RAW_IMPRESSIONS,
+    RAW_INTERACTIONS,
+    RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_TEXT_EMBEDDINGS,
+    RAW_ITEMS,
+    RAW_USERS,
+    VECTOR,
+)
 from ml.contract.events import EVENT_TYPES
 from orchestration.dialect import SqlDialect, days_between
 
@@ -54,10 +62,13 @@ def suites_for(dialect: SqlDialect) -> tuple[Suite, ...]:
         _raw_impressions(),
         _columns("items", RAW_ITEMS, dialect),
         _raw_items(),
+        _columns("item_embeddings", RAW_ITEM_EMBEDDINGS, dialect),
+        _columns("item_text_embeddings", RAW_ITEM_TEXT_EMBEDDINGS, dialect),
         _columns("users", RAW_USERS, dialect),
         _accounting(),
         _fct_interactions(dialect),
         _dimension("dim_items", "item_id"),
+        _dim_item_embeddings(),
         _dimension("dim_users", "user_id"),
         _feat_items(),
         _feat_users(),
@@ -234,6 +245,24 @@ def _dimension(table: str, key: str) -> Suite:
     )
 
 
+def _dim_item_embeddings() -> Suite:
+    """A vector column of which too little could be used is mapped wrongly, its length say; without vectors nothing is wrong."""
+    return Suite(
+        name="item_embeddings_accounting",
+        asset=("marts", "dim_item_embeddings"),
+        query="""
+            select coalesce(min(1.0 * num_accepted / num_given), 1.0) as clean_share
+            from (
+                select name, count(*) as num_given, sum(case when reason is null then 1 else 0 end) as num_accepted
+                from intermediate.int_item_embeddings_judged
+                where reason is null or reason <> 'duplicate'
+                group by name
+            ) as by_column
+        """,
+        rules=(_at_least("enough_vectors_are_clean", "clean_share", MIN_CLEAN_SHARE),),
+    )
+
+
 def _feat_items() -> Suite:
     return Suite(
         name="feat_items",
@@ -327,6 +356,7 @@ _TYPE_NAMES: dict[pa.DataType, dict[SqlDialect, str]] = {
     pa.bool_(): {"duckdb": "BOOLEAN", "bigquery": "BOOL"},
     pa.date32(): {"duckdb": "DATE", "bigquery": "DATE"},
     pa.timestamp("us"): {"duckdb": "TIMESTAMP", "bigquery": "TIMESTAMP"},
+    VECTOR: {"duckdb": "DOUBLE[]", "bigquery": "ARRAY<FLOAT64>"},
 }
 
 

@@ -15,6 +15,7 @@ from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
 from orchestration.resources.studies import StudyFolder
+from orchestration.resources.text_encoder import TextEncoderResource
 from orchestration.resources.warehouse import Warehouse
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
@@ -32,6 +33,9 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
         "source": _source(settings),
         "warehouse": warehouse_of(settings),
         "dbt": Dbt.of(settings),
+        "text_encoder": TextEncoderResource(
+            path=str(settings.text_encoder.absolute()) if settings.text_encoder else None
+        ),
         "expectations": Expectations.of(settings),
         "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),
         "exports": ExportArea(

@@ -68,7 +68,7 @@ class BigQueryWarehouse(Warehouse):
             if len(rows):
                 _load(client, target, rows.schema, iter([rows]), disposition="WRITE_TRUNCATE")
             else:
-                columns = ", ".join(f"`{field.name}` {_type_name(field.type)}" for field in rows.schema)
+                columns = ", ".join(f"`{field.name}` {_sql_type(field.type)}" for field in rows.schema)
                 client.query_and_wait(f"create or replace table `{target}` ({columns})")
 
     def replace_days(
@@ -179,7 +179,16 @@ def schema_of(shape: pa.Schema) -> list["SchemaField"]:
     """BigQuery's columns for a table of the contract."""
     from google.cloud.bigquery import SchemaField
 
-    return [SchemaField(field.name, _type_name(field.type)) for field in shape]
+    return [
+        SchemaField(field.name, _type_name(field.type.value_type), "REPEATED")
+        if pa.types.is_list(field.type)
+        else SchemaField(field.name, _type_name(field.type))
+        for field in shape
+    ]
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    return f"ARRAY<{_type_name(kind.value_type)}>" if pa.types.is_list(kind) else _type_name(kind)
 
 
 def _type_name(kind: pa.DataType) -> str:
@@ -312,6 +321,10 @@ def _with_zones(shape: pa.Schema) -> pa.Schema:
 
 
 def _parquet_job(shape: pa.Schema, disposition: str) -> "LoadJobConfig":
-    from google.cloud.bigquery import LoadJobConfig, SourceFormat
+    from google.cloud.bigquery import LoadJobConfig, ParquetOptions, SourceFormat
 
-    return LoadJobConfig(source_format=SourceFormat.PARQUET, schema=schema_of(shape), write_disposition=disposition)
+    config = LoadJobConfig(source_format=SourceFormat.PARQUET, schema=schema_of(shape), write_disposition=disposition)
+    if any(pa.types.is_list(kind) for kind in shape.types):
+        # Without it a list becomes a record that holds one.
+        config.parquet_options = ParquetOptions.from_api_repr({"enableListInference": True})
+    return config

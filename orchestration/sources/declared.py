@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.sources.arrival import Arrival, Days, arrival_of
 from orchestration.sources.derived import DERIVED, derived_items_sql, derived_users_sql
+from orchestration.sources.embeddings import VECTORS, Embeddings
 from orchestration.sources.feedback import FeedbackRows
 from orchestration.sources.landing import DailyTable
 from orchestration.sources.mapping import InteractionsTable, ItemsTable, SourceTable, UsersTable
@@ -100,6 +101,16 @@ class DeclaredTables(RawTables):
         view = derived_items_sql(in_scope, tuple(items.derive), BIGQUERY)
         return self._declared("items", view, table, key="item_id", rows=None)
 
+    def item_embeddings(self) -> RawSnapshot:
+        found = Embeddings.of(self.mapping.items)
+        if found is None:
+            self.warehouse.declare_view(SCHEMA, "item_embeddings", _nothing(RAW_ITEM_EMBEDDINGS))
+            return RawSnapshot(0, digest_of(RAW_ITEM_EMBEDDINGS.empty_table()), "bigquery, no vector columns")
+        table = self._find(found.items, found.columns, found.schema)
+        columns = _shaped(_typed(table, found.columns, found.schema, found.steps), found.schema)
+        view = found.sql(f"({_select(table, columns)})", BIGQUERY)
+        return self._declared("item_embeddings", view, table, key="item_id, name", rows=None)
+
     def users(self) -> RawSnapshot:
         users = self.mapping.users
         if isinstance(users, UsersTable):
@@ -124,7 +135,7 @@ class DeclaredTables(RawTables):
         with self.warehouse.client() as client:
             table = UserTable.of(client, mapped, location=self.warehouse.location)
         for ours, ref in columns.items():
-            table.require_readable(ours, ref, schema.field(ours).type)
+            table.require_readable(ours.replace(VECTORS, "vectors.", 1), ref, schema.field(ours).type)
         return table
 
     def _arrival(self, table: UserTable) -> Arrival:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from ml.contract.columns import RAW_ITEM_EMBEDDINGS
 from ml.simulator import Shop, ShopSettings
 
 
@@ -31,6 +32,9 @@ class DemoSource:
 
     def items(self) -> pa.Table:
         return self._shop.items(self.until)
+
+    def item_embeddings(self) -> pa.Table:
+        return RAW_ITEM_EMBEDDINGS.empty_table()
 
     def users(self) -> pa.Table:
         return self._shop.users(self.until)

@@ -49,6 +49,20 @@ ITEMS = {
     "region": "Where it may be sold; null: everywhere.",
 }
 
+ITEM_EMBEDDINGS = {
+    "item_id": "The shop's own id.",
+    "created_at": "When the item came into the catalogue, UTC.",
+    "name": "The vector column, by the mapping's name for it.",
+    "length": "Numbers a vector of this column must have.",
+    "vector": "The numbers.",
+}
+
+ITEM_TEXT_EMBEDDINGS = {
+    **ITEM_EMBEDDINGS,
+    "name": "encoded_text.",
+    "text_digest": "Of the text and of the encoder that read it.",
+}
+
 USERS = {
     "user_id": "The shop's own id.",
     "country": "Country.",

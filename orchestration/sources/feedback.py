@@ -102,6 +102,9 @@ class WithFeedback:
     def items(self) -> pa.Table:
         return self.source.items()
 
+    def item_embeddings(self) -> pa.Table:
+        return self.source.item_embeddings()
+
     def users(self) -> pa.Table:
         return self.source.users()
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ml.contract.errors import MappingError
 from orchestration.sources.derived import DERIVED
+from orchestration.sources.embeddings import VECTORS
 from orchestration.sources.file_columns import columns_of, empty_file, first_lines, is_parquet
 from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef
@@ -29,7 +30,7 @@ class MappedColumn:
     @property
     def label(self) -> str:
         """How the mapping file names it."""
-        return self.ours.replace(DERIVED, "derive.", 1)
+        return self.ours.replace(DERIVED, "derive.", 1).replace(VECTORS, "vectors.", 1)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class FileScan:
     def _unreadable(self, column: MappedColumn, count: int, row: int, value: str) -> MappingError:
         return MappingError(
             f"Column {column.ref.column!r} of {self.path.name}, mapped to `{column.label}`, must hold {self._expected(column.kind)}. "
-            f"Received: {value!r} in row {row}, and {count} such rows in all. {_remedy(column.kind)}"
+            f"Received: {value[:80]!r} in row {row}, and {count} such rows in all. {_remedy(column.kind)}"
         )
 
     def _expected(self, kind: pa.DataType) -> str:
@@ -143,12 +144,14 @@ class FileScan:
             return f"instants of the form {form!r}" if form else "instants in ISO 8601"
         if pa.types.is_boolean(kind):
             return "true or false"
+        if pa.types.is_list(kind):
+            return "lists of numbers, as text [0.1, 0.2]"
         return f"numbers with {self.table.decimal!r} as the decimal sign"
 
 
 def _remedy(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "Set `timestamp_format` to the form the file uses, or correct the file."
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(kind) or pa.types.is_list(kind):
         return "Correct the file, or leave the column out."
     return "Set `decimal` to the sign the file uses, or correct the file."

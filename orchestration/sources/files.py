@@ -9,9 +9,10 @@ from typing import Self
 
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
 from orchestration.sources.derived import DERIVED, derived_items_sql, derived_users_sql
+from orchestration.sources.embeddings import Embeddings
 from orchestration.sources.file_columns import resolve
 from orchestration.sources.file_scan import MappedColumn
 from orchestration.sources.mapped_table import MappedTable
@@ -78,6 +79,14 @@ class FilesSource:
             sql = derived_items_sql(self._in_scope, tuple(items.derive), DUCKDB)
             return self._interactions.read_all(f"{sql} order by item_id").cast(RAW_ITEMS)
         return self._snapshot(items)
+
+    def item_embeddings(self) -> pa.Table:
+        found = Embeddings.of(self.mapping.items)
+        if found is None:
+            return RAW_ITEM_EMBEDDINGS.empty_table()
+        path = self._path(found.items)
+        table = MappedTable.open(path, found.items, columns=found.columns, schema=found.schema, steps=found.steps)
+        return table.read_all(found.sql(table.sql(), DUCKDB)).cast(RAW_ITEM_EMBEDDINGS)
 
     def users(self) -> pa.Table:
         users = self.mapping.users

@@ -6,7 +6,7 @@ from datetime import date
 
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
 from orchestration.resources.warehouse import Warehouse
 from orchestration.sources.raw_tables import (
     PARTITION,
@@ -41,6 +41,9 @@ class LandedTables(RawTables):
 
     def items(self) -> RawSnapshot:
         return self._snapshot("items", self.source.items().cast(RAW_ITEMS))
+
+    def item_embeddings(self) -> RawSnapshot:
+        return self._snapshot("item_embeddings", self.source.item_embeddings().cast(RAW_ITEM_EMBEDDINGS))
 
     def users(self) -> RawSnapshot:
         return self._snapshot("users", self.source.users().cast(RAW_USERS))

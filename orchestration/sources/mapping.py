@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml.contract.columns import RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import ENCODED_TEXT, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
 from orchestration.sources.rules import (
     NUMBER_STEPS,
@@ -39,6 +39,8 @@ from orchestration.sources.rules import (
     Ref,
     Rule,
     Rules,
+    VectorColumn,
+    VectorName,
     accepted,
 )
 
@@ -199,12 +201,20 @@ class ItemsTable(SourceTable):
     """The catalogue: one row per item."""
 
     columns: dict[ItemColumn, Ref]
+    vectors: dict[VectorName, VectorColumn] = Field(
+        default={},
+        description="Vectors the shop has of its items, of their texts or pictures say, by names of your own.",
+    )
     normalise: dict[ItemColumn, tuple[Normalisation, ...]] = Field(default={}, description="As for interactions.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         _require_columns(self.columns, "item_id")
         _require_steps_fit(self.columns, self.normalise, RAW_ITEMS)
+        if ENCODED_TEXT in self.vectors:
+            raise ValueError(
+                f"`vectors` must not name {ENCODED_TEXT}, which AISLE_TEXT_ENCODER makes: choose another name"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""The four raw tables, however they come to be: written by us, or the shop's own, declared."""
+"""The five raw tables, however they come to be: written by us, or the shop's own, declared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class RawSnapshot:
 
 
 class RawTables(Protocol):
-    """`raw.interactions`, `raw.impressions`, `raw.items` and `raw.users` of one shop, with the columns of the contract."""
+    """`raw.interactions`, `raw.impressions`, `raw.items`, `raw.item_embeddings` and `raw.users` of one shop, with the columns of the contract."""
 
     def interactions(self, start: date, end: date) -> RawDays:
         """The days [start, end] of `raw.interactions` are what the source has for them."""
@@ -59,6 +59,10 @@ class RawTables(Protocol):
 
     def items(self) -> RawSnapshot:
         """`raw.items` is the source's catalogue."""
+        ...
+
+    def item_embeddings(self) -> RawSnapshot:
+        """`raw.item_embeddings` is what the catalogue's vector columns hold; it is there, empty, where it has none."""
         ...
 
     def users(self) -> RawSnapshot:

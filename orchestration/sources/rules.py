@@ -36,6 +36,16 @@ class ColumnRef(Part):
 Ref = Annotated[ColumnRef, BeforeValidator(lambda value: {"column": value} if isinstance(value, str) else value)]
 
 
+VectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class VectorColumn(Part):
+    """A column whose cells are vectors, all of one length."""
+
+    column: str = Field(min_length=1, description="Name in the file.")
+    length: int = Field(ge=2, le=8_192, description="Numbers in each vector.")
+
+
 class Rule(Part):
     """A condition on one column of the file, as it is written there. Exactly one test besides `column`."""
 

@@ -30,6 +30,10 @@ class Source(Protocol):
         """The catalogue as it stands."""
         ...
 
+    def item_embeddings(self) -> pa.Table:
+        """The vectors of the catalogue's vector columns; none where the shop has none."""
+        ...
+
     def users(self) -> pa.Table:
         """The users known today."""
         ...

@@ -60,6 +60,14 @@ class MappingSql(ABC):
     def median(self, rows: str, key: str, value: str) -> tuple[str, str]:
         """A relation like `rows`, and the median of `value` as an aggregate of it grouped by `key`."""
 
+    @abstractmethod
+    def vector(self, column: str, type_name: str) -> str:
+        """The cell as a list of numbers; null where it is none."""
+
+    @abstractmethod
+    def length(self, vector: str) -> str:
+        """How many numbers a list holds; null where there is no list."""
+
     def text(self, ref: ColumnRef, type_name: str) -> str:
         """What a reference points to, as text."""
         cell = self.cell(ref.column, type_name)
@@ -74,6 +82,8 @@ class MappingSql(ABC):
         """The cell as the contract wants it; null where it cannot be read."""
         if pa.types.is_timestamp(kind):
             return self.instant(ref, type_name, table)
+        if pa.types.is_list(kind):
+            return self.vector(ref.column, type_name)
         if pa.types.is_floating(kind):
             return self.number(ref, type_name, table.decimal)
         if pa.types.is_integer(kind):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from ml.contract.columns import INSTANT
+from ml.contract.columns import INSTANT, VECTOR
 from ml.contract.errors import MappingError
 from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef
@@ -37,6 +37,7 @@ class BigQuerySql(MappingSql):
         pa.bool_(): "bool",
         pa.date32(): "date",
         INSTANT: "timestamp",
+        VECTOR: "array<float64>",
     }
 
     def name(self, column: str) -> str:
@@ -90,6 +91,12 @@ class BigQuerySql(MappingSql):
             # With a zone of its own, a text cannot be given another.
             return f"coalesce(safe.timestamp({text}, {zone}), safe_cast({text} as timestamp))"
         return f"safe.parse_timestamp({self.literal(parse_format(form))}, {text}, {zone})"
+
+    def vector(self, column: str, type_name: str) -> str:  # noqa: ARG002 - `UserTable` lets ARRAY<FLOAT64> through, nothing else
+        return self.name(column)
+
+    def length(self, vector: str) -> str:
+        return f"array_length({vector})"
 
     def median(self, rows: str, key: str, value: str) -> tuple[str, str]:
         # The exact median is there as a window only.

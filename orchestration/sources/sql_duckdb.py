@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from ml.contract.columns import INSTANT
+from ml.contract.columns import INSTANT, VECTOR
 from orchestration.sources.mapping import SourceTable
 from orchestration.sources.rules import ColumnRef
 from orchestration.sources.sql import UNIX, MappingSql
@@ -24,6 +24,7 @@ class DuckDBSql(MappingSql):
         pa.bool_(): "boolean",
         pa.date32(): "date",
         INSTANT: "timestamp",
+        VECTOR: "double[]",
     }
 
     def name(self, column: str) -> str:
@@ -57,6 +58,12 @@ class DuckDBSql(MappingSql):
 
     def median(self, rows: str, key: str, value: str) -> tuple[str, str]:  # noqa: ARG002 - grouping is enough here
         return rows, f"median({value})"
+
+    def vector(self, column: str, type_name: str) -> str:  # noqa: ARG002 - lists of numbers and texts like [0.1, 0.2] alike
+        return f"try_cast({self.name(column)} as {self.types[VECTOR]})"
+
+    def length(self, vector: str) -> str:
+        return f"len({vector})"
 
     def _zoned(self, ref: ColumnRef, type_name: str, timestamp_format: str | None) -> str:
         if timestamp_format in UNIX:

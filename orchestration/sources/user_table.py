@@ -19,6 +19,9 @@ INGESTION_TIME = {"_PARTITIONTIME": "TIMESTAMP", "_PARTITIONDATE": "DATE"}
 """Columns every table has that is partitioned by when BigQuery received a row."""
 INSTANTS = ("TIMESTAMP", *CIVIL)
 _TEXTS = ("STRING", "BOOLEAN", "BOOL", "TIME", *NUMBERS, *INSTANTS)
+_VECTORS = ("ARRAY<FLOAT64>",)
+_SQL_NAMES = {"FLOAT": "FLOAT64", "INTEGER": "INT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+"""Of the interface's names of types, those that SQL writes in another way."""
 _UNIX = ("unix_seconds", "unix_milliseconds")
 
 
@@ -30,7 +33,7 @@ class UserTable:
     """project.dataset.table"""
     mapped: SourceTable
     types: dict[str, str]
-    """Column, in lower case: its type; `ARRAY` of a repeated one."""
+    """Column, in lower case: its type; `ARRAY<FLOAT64>` say of a repeated one."""
     partition: str | None
     """Column or pseudo-column; None where it is not partitioned by time, or a view."""
     clusters: tuple[str, ...]
@@ -106,6 +109,8 @@ class UserTable:
         self._require(ref.column, f"`{label}`", self._readable_types(kind))
 
     def _readable_types(self, kind: pa.DataType) -> tuple[str, ...]:
+        if pa.types.is_list(kind):
+            return _VECTORS
         if pa.types.is_timestamp(kind):
             return (*INSTANTS, "STRING", *(NUMBERS if self.mapped.timestamp_format in _UNIX else ()))
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
@@ -155,4 +160,5 @@ def _described(client: "Client", mapped: SourceTable) -> "Table":
 
 
 def _type_of(field: "SchemaField") -> str:
-    return "ARRAY" if field.mode == "REPEATED" else field.field_type.upper()
+    kind = field.field_type.upper()
+    return f"ARRAY<{_SQL_NAMES.get(kind, kind)}>" if field.mode == "REPEATED" else kind

@@ -10,6 +10,7 @@ from serving.dependencies import ItemId
 from serving.list_requests import Asked, Cart
 from serving.lists import Lists
 from serving.openapi import FROM_A_LIST, GUARDED, WITH_BODY, responses
+from serving.rendered import list_response
 from serving.schemas import RecommendationList
 from serving.security import READ
 
@@ -25,7 +26,7 @@ async def homepage(lists: Lists, http: Request, asked: Asked) -> Response:
     `context.personalised` is false and every `source` is `popular`."""
     caller = caller_of(http, asked.user_id, asked.session_id)
     request = HomeRequest(user_id=caller.known_as, limit=asked.limit, **asked.wishes.fields())
-    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
+    return list_response(await lists.made(request, caller), lists.release.bundle, caller)
 
 
 @router.get(
@@ -38,7 +39,7 @@ async def product(lists: Lists, http: Request, asked: Asked, item_id: ItemId) ->
     """Up to `limit` items that go with a product, best first, never the product itself."""
     caller = caller_of(http, asked.user_id, asked.session_id)
     request = ProductRequest(item_id=item_id, user_id=caller.known_as, limit=asked.limit, **asked.wishes.fields())
-    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
+    return list_response(await lists.made(request, caller), lists.release.bundle, caller)
 
 
 @router.get(
@@ -54,7 +55,7 @@ async def frequently_bought_together(lists: Lists, http: Request, asked: Asked, 
     request = BoughtTogetherRequest(
         item_id=item_id, user_id=caller.known_as, limit=asked.limit, **asked.wishes.fields()
     )
-    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
+    return list_response(await lists.made(request, caller), lists.release.bundle, caller)
 
 
 @router.post(
@@ -67,4 +68,4 @@ async def cart(lists: Lists, http: Request, body: Cart) -> Response:
     """Up to `limit` items that go with everything in a cart, best first, nothing of the cart itself."""
     caller = caller_of(http, body.user_id, body.session_id)
     request = CartRequest(item_ids=body.item_ids, user_id=caller.known_as, limit=body.limit, **body.wishes.fields())
-    return RecommendationList.of(await lists.made(request, caller), lists.release.bundle, caller).as_response()
+    return list_response(await lists.made(request, caller), lists.release.bundle, caller)

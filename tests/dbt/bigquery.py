@@ -38,6 +38,7 @@ class BigQueryHome(DbtHome):
             client.create_dataset("raw", exists_ok=True)
             for name, table in tables.items():
                 job = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
+                job.parquet_options = bigquery.ParquetOptions.from_api_repr({"enableListInference": True})
                 if "landed_on" in table.column_names:
                     job.time_partitioning = bigquery.TimePartitioning(field="landed_on")
                 client.load_table_from_file(_parquet(table), f"raw.{name}", job_config=job).result()
@@ -67,7 +68,8 @@ class BigQueryHome(DbtHome):
         with self.client() as client:
             raw = {
                 f"{table.project}.{table.dataset_id}.{table.table_id}": {
-                    column.name: column.field_type for column in client.get_table(table).schema
+                    column.name: f"ARRAY<{column.field_type}>" if column.mode == "REPEATED" else column.field_type
+                    for column in client.get_table(table).schema
                 }
                 for table in client.list_tables("raw")
             }

@@ -15,7 +15,14 @@ from unittest import mock
 import duckdb
 import pyarrow as pa
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import (
+    RAW_IMPRESSIONS,
+    RAW_INTERACTIONS,
+    RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_TEXT_EMBEDDINGS,
+    RAW_ITEMS,
+    RAW_USERS,
+)
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 KEY = "the tests' own key"
@@ -91,7 +98,14 @@ def _parsed() -> Any:
         return dbtRunner().invoke(["parse", "--quiet", "--log-level-file", "none", *map(str, places)]).result
 
 
-RAW = {"interactions": RAW_INTERACTIONS, "impressions": RAW_IMPRESSIONS, "items": RAW_ITEMS, "users": RAW_USERS}
+RAW = {
+    "interactions": RAW_INTERACTIONS,
+    "impressions": RAW_IMPRESSIONS,
+    "items": RAW_ITEMS,
+    "item_embeddings": RAW_ITEM_EMBEDDINGS,
+    "item_text_embeddings": RAW_ITEM_TEXT_EMBEDDINGS,
+    "users": RAW_USERS,
+}
 
 
 @dataclass(frozen=True)
@@ -107,11 +121,20 @@ class DbtHome:
         interactions: Iterable[Row],
         *,
         items: Iterable[Row] = (),
+        item_embeddings: Iterable[Row] = (),
+        item_text_embeddings: Iterable[Row] = (),
         users: Iterable[Row] = (),
         impressions: Iterable[Row] = (),
     ) -> None:
         """Replace the raw tables by these rows."""
-        rows = {"interactions": interactions, "impressions": impressions, "items": items, "users": users}
+        rows = {
+            "interactions": interactions,
+            "impressions": impressions,
+            "items": items,
+            "item_embeddings": item_embeddings,
+            "item_text_embeddings": item_text_embeddings,
+            "users": users,
+        }
         self.replace_raw({name: pa.Table.from_pylist(list(rows[name]), RAW[name]) for name in RAW})
 
     def replace_raw(self, tables: Mapping[str, pa.Table]) -> None:

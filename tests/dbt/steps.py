@@ -23,6 +23,7 @@ class Step:
     interactions: list[Row]
     impressions: list[Row]
     items: list[Row]
+    embeddings: list[Row]
     window: Mapping[str, str]
 
 
@@ -66,12 +67,27 @@ CATALOGUE_LATER: list[Row] = [
 ]
 """One item dearer, one active again, one new; the one nobody ever bought is gone."""
 
+EMBEDDINGS: list[Row] = [
+    {"item_id": " i1", "name": "text", "length": 3, "vector": [0.5, -1.0, 2.0], "created_at": datetime(2024, 1, 1)},
+    {"item_id": "i1", "name": "text", "length": 3, "vector": [9.0, 9.0, 9.0], "created_at": datetime(2023, 1, 1)},
+    {"item_id": "i1", "name": "image", "length": 2, "vector": [0.0, 1.0]},
+    {"item_id": "i2", "name": "text", "length": 3, "vector": [1.0, 2.0]},
+    {"item_id": "unseen", "name": "text", "length": 3, "vector": [1.0, float("nan"), 2.0]},
+    {"item_id": "unseen", "name": "image", "length": 2, "vector": [1.0, float("-inf")]},
+    {"item_id": " ", "name": "image", "length": 2, "vector": [1.0, 1.0]},
+]
+TEXT_EMBEDDINGS: list[Row] = [
+    {"item_id": " i1", "name": "encoded_text", "length": 2, "vector": [0.6, 0.8], "text_digest": "d1"}
+]
+"""Of two rows of one item the younger is right, and each other fault is there once."""
+EMBEDDINGS_LATER: list[Row] = [EMBEDDINGS[0] | {"vector": [1.0, 1.0, 1.0]}, *EMBEDDINGS[2:4]]
+
 STEPS = {
-    "from empty": Step(landed_until(3, a_shop()), landed_until(3, impressions()), CATALOGUE, {"start_date": DAYS[0], "end_date": DAYS[3]}),
-    "a day": Step(landed_until(4, a_shop()), landed_until(4, impressions()), CATALOGUE, RUN),
-    "a range": Step(landed_until(6, a_shop()), landed_until(6, impressions()), CATALOGUE, {"start_date": DAYS[5], "end_date": DAYS[6]}),
-    "changed and late": Step(corrected(a_shop()), impressions(), CATALOGUE_LATER, {"start_date": DAYS[7], "end_date": DAYS[8]}),
-    "all at once": Step(corrected(a_shop()), impressions(), CATALOGUE_LATER, {}),
+    "from empty": Step(landed_until(3, a_shop()), landed_until(3, impressions()), CATALOGUE, EMBEDDINGS, {"start_date": DAYS[0], "end_date": DAYS[3]}),
+    "a day": Step(landed_until(4, a_shop()), landed_until(4, impressions()), CATALOGUE, EMBEDDINGS, RUN),
+    "a range": Step(landed_until(6, a_shop()), landed_until(6, impressions()), CATALOGUE, EMBEDDINGS, {"start_date": DAYS[5], "end_date": DAYS[6]}),
+    "changed and late": Step(corrected(a_shop()), impressions(), CATALOGUE_LATER, EMBEDDINGS_LATER, {"start_date": DAYS[7], "end_date": DAYS[8]}),
+    "all at once": Step(corrected(a_shop()), impressions(), CATALOGUE_LATER, EMBEDDINGS_LATER, {}),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from sqlglot import exp
 from tests.dbt.bigquery import BigQueryHome
 from tests.dbt.compare import Digest, versions
 from tests.dbt.shop import CUTS, PROJECT, DbtHome, event
-from tests.dbt.steps import DAYS, RELATIONS, STEPS, digest
+from tests.dbt.steps import DAYS, RELATIONS, STEPS, TEXT_EMBEDDINGS, digest
 from tests.local_gcp import LocalGcp
 
 # dbt-bigquery asks a replaced table for its partitioning in the client's old way.
@@ -49,7 +49,14 @@ def told(local_gcp: LocalGcp, tmp_path_factory: pytest.TempPathFactory) -> Told:
     digests, statements, compiled = {}, {}, {}
     for number, (name, step) in enumerate(STEPS.items()):
         for home in homes:
-            home.land(step.interactions, items=step.items, impressions=step.impressions, users=[{"user_id": "u1"}])
+            home.land(
+                step.interactions,
+                items=step.items,
+                item_embeddings=step.embeddings,
+                item_text_embeddings=TEXT_EMBEDDINGS,
+                impressions=step.impressions,
+                users=[{"user_id": "u1"}],
+            )
             result = home.build(**step.window, cuts=CUTS)
             assert not result.failed, "\n".join(
                 f"{home.target}, {name}: {result.messages[node]}" for node in result.failed
@@ -189,9 +196,11 @@ def test_tables_are_partitioned_and_clustered_by_what_readers_ask_for(told: Told
         "int_interactions_rejected": ("landed_on", None),
         "int_user_item_days": ("landed_on", None),
         "int_feature_cuts": (None, None),
+        "int_item_embeddings_judged": (None, ["item_id"]),
         "fct_interactions": ("landed_on", ["event_date", "user_id"]),
         "fct_impressions": ("landed_on", ["item_id"]),
         "dim_items": (None, ["item_id"]),
+        "dim_item_embeddings": (None, ["item_id"]),
         "dim_users": (None, ["user_id"]),
         "feat_items": ("cut_at", ["item_id"]),
         "feat_users": ("cut_at", ["user_id"]),

@@ -16,6 +16,7 @@ CONTRACTS = {
     "fct_interactions": columns.FCT_INTERACTIONS,
     "fct_impressions": columns.RAW_IMPRESSIONS,
     "dim_items": columns.DIM_ITEMS,
+    "dim_item_embeddings": columns.DIM_ITEM_EMBEDDINGS,
     "dim_users": columns.DIM_USERS,
     "feat_items": columns.FEAT_ITEMS,
     "feat_users": columns.FEAT_USERS,
@@ -28,6 +29,7 @@ SQL_TYPES = {
     pa.bool_(): "boolean",
     pa.date32(): "date",
     columns.INSTANT: "timestamp",
+    columns.VECTOR: "{{ 'array<float64>' if target.type == 'bigquery' else 'double[]' }}",
 }
 
 

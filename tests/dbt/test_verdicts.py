@@ -3,7 +3,8 @@
 from datetime import date, datetime, timedelta
 
 from ml.features.pseudonym import pseudonym
-from tests.dbt.shop import FIRST_DAY, KEY, MAX_EVENTS_PER_DAY, DbtHome, event
+from tests.dbt.shop import CATALOGUE, FIRST_DAY, KEY, MAX_EVENTS_PER_DAY, DbtHome, event
+from tests.dbt.steps import EMBEDDINGS, TEXT_EMBEDDINGS
 
 AT = datetime(2024, 5, 1, 12)
 
@@ -97,6 +98,28 @@ def test_an_item_has_one_tidy_row_the_one_created_last(built: DbtHome) -> None:
         ("i2", "A hat", None, None, False, 0, True),
         ("i3", None, None, None, True, None, True),
         ("unseen", "Never sold", None, None, True, None, False),
+    ]
+
+
+def test_a_vector_that_cannot_be_used_is_kept_with_its_reason(home: DbtHome) -> None:
+    home.land(
+        [event("u1", "i1", AT)], items=CATALOGUE, item_embeddings=EMBEDDINGS, item_text_embeddings=TEXT_EMBEDDINGS
+    )
+    build_events(home)
+    assert not home.build("--select", "tag:whole").failed
+
+    assert home.rows("select item_id, name, vector from marts.dim_item_embeddings order by 1, 2") == [
+        ("i1", "encoded_text", [0.6, 0.8]),
+        ("i1", "image", [0.0, 1.0]),
+        ("i1", "text", [0.5, -1.0, 2.0]),
+    ]
+    rejected = "select item_id, name, reason from intermediate.int_item_embeddings_judged where reason is not null"
+    assert sorted(home.rows(rejected), key=repr) == [
+        ("i1", "text", "duplicate"),
+        ("i2", "text", "wrong_length"),
+        ("unseen", "image", "not_finite"),
+        ("unseen", "text", "not_finite"),
+        (None, "image", "missing_item_id"),
     ]
 
 

@@ -10,9 +10,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from ml.contract.columns import ENCODED_EVENTS
+from ml.contract.columns import DIM_ITEM_EMBEDDINGS, ENCODED_EVENTS
 from ml.contract.errors import DataError
 from ml.dataset.training_data import TrainingData
+from ml.features.embeddings import embedding
 from ml.storage import store_at
 from orchestration.assets.training import read_training_data
 from orchestration.encoded_events import encoded_events, require_byte_order
@@ -24,6 +25,8 @@ from tests import world
 
 ODD_IDS = ["Z", "a", "ä", "é", "10", "9", "中", "😀", "a b", "A"]
 """Orders of bytes, of letters and of numbers differ for these."""
+
+VECTORS_OF = ("i003", "i017")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,8 @@ def warehouse(shop: tuple[Warehouse, ExportArea], data: TrainingData) -> Warehou
         "feat_items": data.item_features,
         "feat_users": data.user_features,
     }
+    vectors = [{"item_id": item, "name": "text", "vector": [3.0, 4.0]} for item in VECTORS_OF]
+    marts["dim_item_embeddings"] = pa.Table.from_pylist(vectors, schema=DIM_ITEM_EMBEDDINGS)
     rng = np.random.default_rng(0)
     for name, rows in marts.items():
         shop[0].replace_table("marts", name, rows.take(pa.array(rng.permutation(len(rows)))))
@@ -76,6 +81,12 @@ def test_the_warehouse_encodes_as_python_does(warehouse: Warehouse, exports: Exp
     assert len(baskets) == len(np.unique(mine.basket_rows)) == len(np.unique(theirs.basket_rows))
     assert read.cut_at == world.CUT
     assert read.user_ids.ids.equals(data.user_ids.ids)
+
+
+def test_vectors_come_to_their_items(warehouse: Warehouse, exports: ExportArea):
+    items = read_training_data(warehouse, exports).items
+    found = dict(zip(items["item_id"].to_pylist(), embedding(items, "text").tolist(), strict=True))
+    assert found == {item: pytest.approx([0.6, 0.8] if item in VECTORS_OF else [0, 0], abs=1e-3) for item in found}
 
 
 def test_a_snapshot_is_the_same_whichever_order_the_warehouse_has(

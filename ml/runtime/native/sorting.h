@@ -51,6 +51,47 @@ static inline void sort_words(uint64_t *words, uint64_t *space, int64_t count, i
     if (from != words) memcpy(words, from, sizeof *words * count);
 }
 
+enum { MANY = 512, TOP_BITS = 11 };
+
+/* Keeps, of `count` words, at least the `k` largest, in front, and not many more: it counts the words by their first bits. Returns how many.
+   Choosing by comparisons alone, the processor guesses every second one wrong. */
+static inline int64_t keep_large(uint64_t *words, int64_t count, int64_t k) {
+    int32_t counts[1 << TOP_BITS] = {0};
+    for (int64_t i = 0; i < count; i++) counts[words[i] >> (64 - TOP_BITS)]++;
+    int64_t first = 1 << TOP_BITS;
+    for (int64_t above = 0; above < k; above += counts[first]) first--;
+    const uint64_t least = (uint64_t)first << (64 - TOP_BITS);
+    int64_t kept = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t word = words[i];
+        words[kept] = word;
+        kept += word >= least;
+    }
+    return kept;
+}
+
+/* Puts the `k` largest of `count` distinct words in front; those behind them are lost. */
+static inline void select_largest(uint64_t *words, int64_t count, int64_t k) {
+    if (count > MANY && k < count) count = keep_large(words, count, k);
+    int64_t first = 0, last = count - 1;
+    while (first < last) {
+        uint64_t a = words[first], b = words[first + (last - first) / 2], c = words[last];
+        uint64_t pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+        int64_t i = first, j = last;
+        while (i <= j) {
+            while (words[i] > pivot) i++;
+            while (words[j] < pivot) j--;
+            if (i > j) break;
+            uint64_t word = words[i];
+            words[i++] = words[j];
+            words[j--] = word;
+        }
+        if (k - 1 <= j) last = j;
+        else if (k - 1 >= i) first = i;
+        else return;
+    }
+}
+
 /* Numbers from 0 on, each with its place among those seen so far. */
 struct places {
     int32_t *slots; /* Where a number's place is noted, FREE where none is. */

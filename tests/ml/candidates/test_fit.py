@@ -10,6 +10,7 @@ from ml.candidates.likeness import alike, ease
 from ml.candidates.low_rank import item_factors
 from ml.candidates.matrices import newest_of_each_user
 from ml.candidates.settings import SourceSettings
+from ml.contract.errors import DataError
 from ml.contract.events import EventType
 from ml.features.log import InteractionLog
 from ml.runtime.candidates import TABLES, SourceTables
@@ -57,6 +58,28 @@ def test_ease_leaves_out_items_beyond_its_size():
     assert set(table.rows) <= {0, 1}
     assert len(table.of(2)[0]) == 0
     assert table.num_linked == 2
+
+
+def test_ease_says_what_is_wrong_when_its_matrix_has_no_inverse():
+    twins = sparse.csr_array(np.ones((3, 2), np.float32))  # two items that nobody tells apart
+    with pytest.raises(DataError, match=r"Raise `sources\.ease_l2`"):
+        ease(twins, settings=SourceSettings(ease_l2=1e-30))
+
+
+def test_of_equally_alike_items_the_first_are_kept():
+    everybody_has_all = sparse.csr_array(np.ones((2, 6), np.float32))
+    table = cosine(everybody_has_all, neighbours=2)
+    assert [table.of(item)[0].tolist() for item in range(3)] == [[1, 2], [0, 2], [0, 1]]
+
+
+def test_the_strongest_neighbours_are_those_of_sorting_all_of_them():
+    rng = np.random.default_rng(1)
+    matrix = sparse.csr_array((rng.random((40, 30)) < 0.3).astype(np.float32))
+    table, all_of_them = cosine(matrix, neighbours=5), cosine(matrix, neighbours=30)
+    for item in range(30):
+        rows, weights = all_of_them.of(item)
+        best = np.lexsort((rows, -weights))[:5]
+        assert dict(zip(*table.of(item), strict=True)) == dict(zip(rows[best], weights[best], strict=True))
 
 
 def cosine(matrix: sparse.csr_array, *, neighbours: int, shrinkage: float = 0.0) -> NeighbourTable:

@@ -10,9 +10,11 @@ import pytest
 
 from ml.features.history import History
 from ml.features.transforms import TargetTransform, cyclical_time
+from ml.runtime.query_tower import QUERY_WEIGHTS
 from ml.runtime.towers import QUERY_TOWER, OnnxTowers
 from tests import world
 from tests.ml.retrieval import shop
+from tools import build_kernel
 
 pytestmark = pytest.mark.tf
 QUERY_NAMES = {
@@ -163,6 +165,46 @@ def test_a_graph_of_another_model_is_noticed(exported, data, tmp_path):
     assert largest_difference(mixed) > 1e-3
 
 
+def test_compiled_weights_of_another_model_are_noticed(exported, data, tmp_path):
+    from ml.retrieval.export import export_graphs
+    from ml.retrieval.parity import largest_difference
+    from ml.retrieval.train import train_retriever
+
+    assert build_kernel.build(), "This test needs a C compiler: apt-get install gcc libc6-dev"
+    settings = shop.SETTINGS.model_copy(update={"seed": 9, "epochs": 1})
+    export_graphs(train_retriever(shop.examples(data), settings), tmp_path / "other")
+    mixed = shutil.copytree(exported, tmp_path / "mixed")
+    shutil.copy(tmp_path / "other" / QUERY_WEIGHTS, mixed / QUERY_WEIGHTS)
+
+    assert largest_difference(mixed) > 1e-3
+
+
+@pytest.mark.parametrize("changed", [{}, {"weighted_history": True}, {"tower_layers": (24, 12)}])
+def test_the_compiled_query_tower_gives_the_vectors_of_its_graph(exported, data, tmp_path, changed):
+    """To 1e-6, of known users and strangers with histories of every length."""
+    from ml.retrieval.export import export_graphs
+    from ml.retrieval.parity import DrawnRequests, compiled_difference
+    from ml.retrieval.train import train_retriever
+
+    assert build_kernel.build(), "This test needs a C compiler: apt-get install gcc libc6-dev"
+    trained = train_retriever(shop.examples(data), shop.SETTINGS.model_copy(update={"epochs": 1, **changed}))
+    export_graphs(trained, tmp_path)
+    tower = OnnxTowers.open(tmp_path).compiled_query
+    assert tower is not None
+    tower.weights.require_of(trained.encoder, "this test")
+
+    assert compiled_difference(tmp_path, DrawnRequests.draw(exported, num_requests=64, seed=3)) <= 1e-6
+
+
+def test_a_tower_whose_events_look_at_each_other_is_left_to_its_graph(data, tmp_path):
+    from ml.retrieval.export import export_graphs
+    from ml.retrieval.train import train_retriever
+
+    settings = shop.SETTINGS.model_copy(update={"epochs": 1, "history_encoder": "self_attention"})
+    export_graphs(train_retriever(shop.examples(data), settings), tmp_path)
+    assert OnnxTowers.open(tmp_path).compiled_query is None
+
+
 def test_time_in_the_graph_is_time_in_the_features():
     from ml.retrieval.serving_model import _cyclical_time
 
@@ -180,7 +222,7 @@ def test_a_retrieval_only_recipe_exports_no_ranking(data, tmp_path):
     export_retriever(train_retriever(shop.examples(data), settings), tmp_path, catalogue=data.items)
 
     assert set(load_saved_model(tmp_path).signatures) == {"serving_default"}
-    assert OnnxTowers.open(tmp_path).rating_head is None
+    assert not OnnxTowers.open(tmp_path).has_head
     assert largest_difference(tmp_path) <= 1e-5
 
 
@@ -196,8 +238,11 @@ def test_the_services_towers_give_the_vectors_and_predictions_that_were_trained(
     queries = shop.query_vectors(trained, data)
     pairs = trained.predict(np.repeat(queries[:1], len(vectors), axis=0), vectors)
 
-    rated = towers.rate(queries[0], vectors)
+    rated, by_graph = towers.rate(queries[0], vectors), towers.rate_by_graph(queries[0], vectors)
 
+    assert towers.head is not None
+    for name in ("value", "value_normalized", "conversion"):
+        assert getattr(rated, name) == pytest.approx(getattr(by_graph, name), rel=1e-5, abs=1e-6)
     assert vectors == pytest.approx(trained.item_vectors(data.items), abs=1e-5)
     assert rated.value == pytest.approx(pairs.value, rel=1e-5)
     assert rated.value_normalized == pytest.approx(pairs.value_normalized, abs=1e-5)

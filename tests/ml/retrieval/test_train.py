@@ -374,7 +374,7 @@ def test_no_moments_give_no_vectors(trained):
         np.empty((0, 3), np.int32), nothing, nothing, nothing.astype(np.float32), np.empty((0, 4), np.float32)
     )
 
-    assert trained.query_vectors(inputs).shape == (0, trained.settings.vector_dim)
+    assert trained.query_vectors(inputs).shape == (0, trained.settings.tower_dim)
 
 
 def test_a_spectral_start_knows_tastes_before_the_first_step(examples, data):
@@ -439,7 +439,7 @@ def test_a_share_of_the_queries_must_do_without_factors_in_training(examples):
     def without(share: float) -> np.ndarray:
         model = MultitaskModel(examples.encoder, QUICK.model_copy(update={"factor_dropout": share}))
         model.compile(optimizer_of(QUICK, 10))
-        found = model._without_factors(np.ones((4_000, QUICK.vector_dim), np.float32)) == 0
+        found = model._without_factors(np.ones((4_000, QUICK.tower_dim), np.float32)) == 0
         return np.asarray(found)
 
     for share in (0.0, 0.3, 1.0):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ml.contract.errors import BundleError
+from ml.contract.manifest import Manifest
 from ml.runtime.bundle import Names, open_bundle
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest, ProductRequest
@@ -36,7 +37,7 @@ def test_every_flipped_byte_is_found_and_its_file_named(written_bundle, tmp_path
             open_bundle(folder)
 
 
-@pytest.mark.parametrize("name", [Names.ITEMS, Names.RANKER, "query_tower.onnx", "candidate_sources/ease.npz"])
+@pytest.mark.parametrize("name", [Names.ITEMS, Names.RANKER, "query_tower.onnx", "candidate_sources/ease/rows.npy"])
 def test_a_file_cut_short_is_named(copy, name):
     (copy / name).write_bytes((copy / name).read_bytes()[:-1])
     with pytest.raises(BundleError, match=f"{name} must have"):
@@ -115,3 +116,21 @@ def test_a_bundle_nobody_holds_is_freed_at_once_without_the_collector(written_bu
         assert {name: part() for name, part in parts.items()} == dict.fromkeys(parts)
     finally:
         gc.enable()
+
+
+def test_parts_of_another_catalogue_are_not_put_together(copy, monkeypatch):
+    monkeypatch.setattr("ml.runtime.bundle.verified", lambda folder, **_: Manifest.read(folder))
+    vectors = np.load(copy / Names.VECTORS)
+    np.save(copy / Names.VECTORS, np.concatenate([vectors, vectors[:1]]))
+    with pytest.raises(BundleError, match="all parts must be of one catalogue"):
+        open_bundle(copy)
+
+
+def test_neighbours_outside_the_catalogue_never_reach_the_kernel(copy, monkeypatch):
+    monkeypatch.setattr("ml.runtime.bundle.verified", lambda folder, **_: Manifest.read(folder))
+    table = copy / Names.SOURCES / "item_knn"
+    rows = np.load(table / "rows.npy")
+    rows[0] = len(np.load(table / "starts.npy")) - 1
+    np.save(table / "rows.npy", rows)
+    with pytest.raises(BundleError, match="lists that point elsewhere"):
+        open_bundle(copy)

@@ -128,3 +128,38 @@ def test_on_a_page_a_table_speaks_for_every_source_that_asks_it():
         settings=CandidateSettings(**NOTHING | {"item_knn": 1, "recent_knn": 1}),
     )
     assert proposed(found, "item_knn") == proposed(found, "recent_knn") == [7]
+
+
+def a_few(*scores: list[float], rows: tuple[int, ...]) -> Candidates:
+    """Candidates with the scores of the first sources; the others say nothing."""
+    table = np.zeros((len(rows), len(SOURCES)), np.float32)
+    table[:, : len(scores)] = np.array(scores, np.float32).T
+    return Candidates(np.array(rows, np.int32), table, table > 0)
+
+
+def test_the_best_are_those_that_all_sources_together_put_first():
+    """Ranks of 3, 5, 7 and 9: by the first source 1, 2, 3 and none, by the second none, 2, 1 and 3."""
+    found = a_few([0.9, 0.8, 0.7, 0.0], [0.0, 0.5, 0.6, 0.4], rows=(3, 5, 7, 9))
+    fused = {3: 1 / 11, 5: 1 / 12 + 1 / 12, 7: 1 / 13 + 1 / 11, 9: 1 / 13}
+    in_order = sorted(fused, key=fused.__getitem__, reverse=True)
+    for most in range(1, 5):
+        assert found.best(most).rows.tolist() == sorted(in_order[:most])
+
+
+def test_what_the_caller_named_stays_however_little_the_sources_say():
+    found = a_few([0.9, 0.8, 0.0], rows=(3, 5, 7))
+    assert found.best(1, named=np.array([4, 7], np.int32)).rows.tolist() == [3, 7]
+
+
+def test_the_best_keep_the_shares_and_ranks_they_had_among_all():
+    found = a_few([0.8, 0.4, 0.2], [0.0, 0.3, 0.3], rows=(3, 5, 7))
+    best = found.best(1)
+    assert best.rows.tolist() == [5]
+    assert best.shares[0, :2] == pytest.approx([0.4 / 0.8, 1.0])
+    assert best.ranks[0, :2] == pytest.approx([1 / 2, 1 / 1])
+
+
+def test_the_ranker_is_asked_about_no_more_than_the_best():
+    past, links = history(3), tables(item_knn={3: {4: 0.9, 5: 0.8, 6: 0.1}})
+    assert home(past, links, item_knn=3, popular=3).rows.tolist() == [0, 1, 2, 4, 5, 6]
+    assert len(home(past, links, item_knn=3, popular=3, at_most=2).rows) == 2

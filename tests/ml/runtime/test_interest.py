@@ -43,10 +43,9 @@ def test_an_item_seen_again_counts_from_the_last_time_and_once():
 
 
 def test_of_the_newest_items_only_so_many_are_looked_at():
-    assert readings(*((row, EventType.VIEW, 9 - row) for row in range(6)), newest_items=2).newest.rows.tolist() == [
-        5,
-        4,
-    ]
+    found = readings(*((row, EventType.VIEW, 9 - row) for row in range(6)), newest_items=2).newest
+    assert found.rows.tolist() == [4, 5]
+    assert found.strengths.tolist() == [1 / 2, 1]
 
 
 def test_what_was_given_back_is_no_newest_item():

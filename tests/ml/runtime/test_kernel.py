@@ -1,22 +1,39 @@
 """What is compiled and its twin in NumPy give the same numbers, to the last bit."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
 from ml.contract.errors import ContractError
 from ml.contract.events import EVENT_TYPES
 from ml.features.history import SECONDS_PER_DAY, History
-from ml.runtime import blocks, candidates, enrich, kernel, sources, sparse_scores
-from ml.runtime.blocks import Taken
-from ml.runtime.candidates import Candidates
+from ml.runtime import (
+    blocks,
+    candidates,
+    enrich,
+    interest,
+    kernel,
+    likeness,
+    order,
+    places,
+    rules,
+    sources,
+    sparse_scores,
+)
+from ml.runtime.blocks import Taken, Written
+from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.places import Spread
+from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
 from ml.runtime.sources import Neighbours, Source
 from ml.runtime.sparse_scores import SparseScores
+from ml.runtime.towers import HeadPredictions
 from tests import world
 from tests.ml.runtime.shops import EFFORT
 from tools import build_kernel
@@ -34,8 +51,17 @@ def compiled() -> kernel.Kernel:
 
 
 def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (blocks, candidates, enrich, sources, sparse_scores):
+    for module in (candidates, enrich, interest, likeness, order, places, rules, sources, sparse_scores):
         monkeypatch.setattr(module, "compiled", lambda: None)
+
+
+@dataclass(frozen=True)
+class ItemsOf:
+    """What features look up of a catalogue."""
+
+    features: np.ndarray
+    log_price: np.ndarray
+    kinds: np.ndarray
 
 
 def some_rows(rng: np.random.Generator, catalogue: int, *, distinct: bool = False) -> np.ndarray:
@@ -108,36 +134,118 @@ def a_history(rng: np.random.Generator, catalogue: int, most: int = 120) -> Hist
     )
 
 
-@EFFORT
-@given(SEEDS)
-def test_what_a_user_did_with_each_item_is_summed_up_alike(seed):
-    rng = np.random.default_rng(seed)
-    history, rows = a_history(rng, 30), some_rows(rng, 60, distinct=True)
-    ours = enrich.own_by_kernel(history, rows, kernel.compiled(), at=NOW)
-    np.testing.assert_array_equal(ours, enrich.own_by_numpy(history, rows, at=NOW))
+def some_candidates(rng: np.random.Generator, catalogue: int, *, most: int = 60) -> Candidates:
+    rows = np.unique(rng.integers(0, catalogue, rng.integers(0, most))).astype(np.int32)
+    scores = numbers(rng, len(rows), len(SOURCES))
+    return Candidates(rows, scores, rng.random(scores.shape) < 0.3)
+
+
+def an_asking(rng: np.random.Generator, catalogue: int) -> enrich.Asking:
+    found = some_candidates(rng, catalogue)
+    predicted = [numbers(rng, len(found.rows)) for _ in range(3)]
+    pulse = Pulse(rng.random((catalogue, len(PULSE))).astype(np.float32) + np.float32(0.5))
+    return enrich.Asking(
+        candidates=found,
+        history=a_history(rng, catalogue),
+        user_features=numbers(rng, len(USER_FEATURES)),
+        items=ItemsOf(
+            features=numbers(rng, catalogue, len(ITEM_FEATURES)),
+            log_price=np.where(rng.random(catalogue) < 0.2, np.nan, rng.random(catalogue)).astype(np.float32),
+            kinds=rng.integers(-1, 9, (catalogue, len(enrich.AFFINITIES))).astype(np.int32),
+        ),
+        pulse=pulse,
+        heads=HeadPredictions(*predicted),
+        at=NOW,
+    )
 
 
 @EFFORT
-@given(SEEDS)
-def test_shares_of_groups_are_alike(seed):
+@given(SEEDS, st.integers(1, 20))
+def test_a_history_is_read_alike(seed, newest_items):
     rng = np.random.default_rng(seed)
-    kinds = rng.integers(-1, 9, (60, 3)).astype(np.int32)
-    seen, rows = some_rows(rng, 60), some_rows(rng, 60, distinct=True)
-    weights = rng.random(len(seen)).astype(np.float32)
-    ours = enrich.shares_of_groups_by_kernel(seen, weights, kinds, rows, kernel.compiled())
-    np.testing.assert_array_equal(ours, enrich.shares_of_groups_by_numpy(seen, weights, kinds, rows))
+    history = a_history(rng, 30)
+    history = history.taken(np.repeat(np.arange(len(history)), rng.integers(0, 3, len(history))))
+    faded = numbers(rng, len(history))
+    ours = interest.read_by_kernel(history, faded, newest_items, kernel=kernel.compiled())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = interest.read_by_numpy(history, faded, newest_items)
+    for name, values in ours._asdict().items():
+        np.testing.assert_array_equal(values, getattr(twin, name), err_msg=name)
+
+
+@EFFORT
+@given(SEEDS, st.integers(2, 40))
+def test_two_sources_that_ask_one_table_are_joined_as_each_by_itself(seed, catalogue):
+    rng = np.random.default_rng(seed)
+    asked = table(rng, catalogue)
+    rows = [some_rows(rng, catalogue, distinct=True) for _ in range(3)]
+    rows[int(rng.integers(0, 3))] = rng.permutation(catalogue)[:5].astype(np.int32)  # not ascending: asked by itself
+    said = [Source(Neighbours(asked, each, numbers(rng, len(each))), int(rng.integers(0, 30))) for each in rows]
+    allowed = rng.random(catalogue) < 0.8
+    ours = sources.by_kernel(said, np.empty(0, np.int32), allowed, kernel.compiled())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = sources.by_numpy(said, np.empty(0, np.int32), allowed)
+    np.testing.assert_array_equal(ours.rows, twin.rows)
+    np.testing.assert_array_equal(ours.scores, twin.scores)
+    np.testing.assert_array_equal(ours.proposed, twin.proposed)
+
+
+@EFFORT
+@given(SEEDS, st.integers(1, 60))
+def test_the_features_of_a_request_are_alike(seed, catalogue):
+    asking = an_asking(np.random.default_rng(seed), catalogue)
+    ours = asking.by_kernel(kernel.compiled())
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        np.testing.assert_array_equal(ours, asking.by_numpy())
 
 
 @EFFORT
 @given(SEEDS, st.integers(0, 200), st.integers(1, 9))
 def test_shares_and_ranks_are_alike(seed, num_rows, num_sources):
     scores = numbers(np.random.default_rng(seed), num_rows, num_sources)
-    np.testing.assert_array_equal(enrich.ranks_by_kernel(scores, kernel.compiled()), enrich.ranks_by_numpy(scores))
-    found = Candidates(np.arange(num_rows, dtype=np.int32), scores, scores > 0)
+    for ours, twin in zip(
+        candidates.ranks_by_kernel(scores, kernel.compiled()), candidates.ranks_by_numpy(scores), strict=True
+    ):
+        np.testing.assert_array_equal(ours, twin)
+    shares = candidates.shares_of_best(scores)
     with pytest.MonkeyPatch.context() as monkeypatch:
         without_kernel(monkeypatch)
-        twin = Candidates(found.rows, scores, scores > 0).shares
-    np.testing.assert_array_equal(found.shares, twin)
+        np.testing.assert_array_equal(shares, candidates.shares_of_best(scores))
+
+
+@EFFORT
+@given(SEEDS, st.integers(1, 60))
+def test_the_best_candidates_are_chosen_alike(seed, most):
+    rng = np.random.default_rng(seed)
+    every, named = some_candidates(rng, 100, most=200), some_rows(rng, 100, distinct=True)
+    ours = every.best(most, named=named)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_kernel(monkeypatch)
+        twin = every.best(most, named=named)
+    for name in ("rows", "scores", "proposed", "shares", "ranks"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(twin, name))
+
+
+@EFFORT
+@given(SEEDS, st.integers(1, 70), st.sampled_from([np.float32, np.float16]))
+def test_products_with_vectors_are_alike(seed, size, kind):
+    rng = np.random.default_rng(seed)
+    # Whole range of half precision: subnormal, large, of both signs.
+    vectors = (rng.normal(size=(80, size)) * 10.0 ** rng.integers(-7, 4, (80, size))).astype(kind)
+    rows, query = some_rows(rng, 80), rng.normal(size=size).astype(np.float32)
+    table = np.zeros((len(rows), 3), np.float32)
+    likeness.by_kernel(table[:, 1], vectors, rows, query, kernel.compiled())
+    np.testing.assert_array_equal(table[:, 1], likeness.by_numpy(vectors, rows, query))
+    assert not table[:, [0, 2]].any()
+    if kind == np.float16:
+        weights = numbers(rng, len(rows))
+        np.testing.assert_array_equal(
+            likeness.sum_by_kernel(vectors, rows, weights, kernel.compiled()),
+            likeness.sum_by_numpy(vectors, rows, weights),
+        )
 
 
 @EFFORT
@@ -155,8 +263,9 @@ def test_blocks_of_any_width_stand_side_by_side(seed, widths, num_rows):
                 put.append(Taken(numbers(rng, 50, width), rng.integers(0, 50, num_rows).astype(np.int32)))
             case _:
                 put.append(numbers(rng, num_rows, width) > 0)
-    ours = blocks.side_by_side(num_rows, sum(widths), *put)
-    twin = np.empty_like(ours)
+    put.insert(int(rng.integers(0, len(put) + 1)), Written(3))
+    ours, twin = np.full((2, num_rows, sum(widths) + 3), 7, np.float32)
+    blocks.by_kernel(ours, tuple(put), kernel.compiled())
     blocks.by_numpy(twin, tuple(put))
     np.testing.assert_array_equal(ours, twin)
 
@@ -169,6 +278,26 @@ def test_the_first_ten_within_limits_are_alike(seed, per_category, per_seller):
     spread = Spread(("categories", "sellers"), groups, (per_category, per_seller))
     rows = rng.permutation(100)[: rng.integers(0, 100)].astype(np.int32)
     assert spread.first_by_kernel(rows, kernel.compiled()).tolist() == spread.first_by_numpy(rows).tolist()
+
+
+@EFFORT
+@given(SEEDS, st.integers(0, 200))
+def test_scores_fall_alike(seed, count):
+    """Also where they stand in a column of a table; of equal ones, and of both zeros, the first comes first."""
+    table = numbers(np.random.default_rng(seed), count, 3)
+    table[::7] *= np.float32(-0.0)
+    for scores in (table[:, 1], np.ascontiguousarray(table[:, 1])):
+        assert order.by_kernel(scores, kernel.compiled()).tolist() == order.by_numpy(scores).tolist()
+
+
+@EFFORT
+@given(SEEDS)
+def test_ages_fade_alike(seed):
+    rng = np.random.default_rng(seed)
+    born = np.where(rng.random(50) < 0.2, np.nan, NOW - rng.integers(-99, 9_999_999, 50))
+    rows = some_rows(rng, 50)
+    asked = (born, rows, NOW, 30.0 * SECONDS_PER_DAY)
+    np.testing.assert_array_equal(rules.powers_by_kernel(*asked, kernel.compiled()), rules.powers_by_numpy(*asked))
 
 
 def test_a_list_is_the_same_without_a_build(bundle, monkeypatch):

@@ -1,24 +1,31 @@
 """Station 1 as Dagster runs it: a day, a range of days in one run, and the snapshots."""
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from orchestration.assets import ingest
 from orchestration.partitions import RANGE_END, RANGE_START, daily
+from orchestration.resources.text_encoder import TextEncoderResource
 from orchestration.resources.warehouse import Warehouse
 from orchestration.sources.resource import SourceResource
+from tests.text_model import write_text_model
 
 ASSETS = dg.load_assets_from_modules([ingest], group_name="ingest", key_prefix="raw")
 FIRST_DAY = date.fromisoformat(daily.get_first_partition_key() or "")
 LAST_DAY = FIRST_DAY + timedelta(days=3)
 
 
-def run(warehouse: Warehouse, *names: str, **tags: str) -> dg.ExecuteInProcessResult:
+def run(warehouse: Warehouse, *names: str, encoder: str | None = None, **tags: str) -> dg.ExecuteInProcessResult:
     source = SourceResource(name="demo", shop_size="tiny", opened_on=FIRST_DAY.isoformat())
     job = dg.define_asset_job("job", selection=dg.AssetSelection.assets(*(["raw", name] for name in names)))
-    definitions = dg.Definitions(assets=ASSETS, jobs=[job], resources={"source": source, "warehouse": warehouse})
+    definitions = dg.Definitions(
+        assets=ASSETS,
+        jobs=[job],
+        resources={"source": source, "warehouse": warehouse, "text_encoder": TextEncoderResource(path=encoder)},
+    )
     return definitions.resolve_job_def("job").execute_in_process(tags=tags)
 
 
@@ -70,9 +77,22 @@ def test_users_land_as_of_the_runs_day(warehouse: Warehouse):
     assert metadata_of(result, "users")["dagster/row_count"] == len(warehouse.query("select * from raw.users"))
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_texts_of_the_catalogue_are_encoded_where_an_encoder_is_named(
+    warehouse: Warehouse, tmp_path: Path, named: bool
+):
+    encoder = str(write_text_model(tmp_path / "model")) if named else None
+    day = {"dagster/partition": FIRST_DAY.isoformat()}
+    result = run(warehouse, "items", "item_text_embeddings", encoder=encoder, **day)
+    metadata = metadata_of(result, "item_text_embeddings")
+    items = warehouse.query("select * from raw.items")
+    assert metadata["dagster/row_count"] == (len(items) if named else 0)
+    assert (metadata["encoded"] != 0) == named
+
+
 @pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.key.to_user_string())
 def test_every_column_is_described(asset: dg.AssetsDefinition):
     schema = asset.metadata_by_key[asset.key]["dagster/column_schema"]
     assert schema.columns
     assert all(column.description for column in schema.columns)
-    assert asset.descriptions_by_key[asset.key].endswith(("reason.", "lists.", "changed.", "user."))
+    assert asset.descriptions_by_key[asset.key].endswith(("reason.", "lists.", "changed.", "column.", "user."))

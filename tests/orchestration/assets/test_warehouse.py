@@ -43,6 +43,8 @@ def test_sources_are_the_landed_tables() -> None:
         "raw/interactions",
         "raw/impressions",
         "raw/items",
+        "raw/item_embeddings",
+        "raw/item_text_embeddings",
         "raw/users",
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ml.contract.columns import DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
+from ml.contract.columns import DIM_ITEM_EMBEDDINGS, DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
 from orchestration.checks.expectations import Expectations
 from orchestration.checks.suites import suites_for
 from orchestration.resources.warehouse import Warehouse
@@ -16,6 +16,7 @@ from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.settings import Platform, PlatformSettings
 from orchestration.sources.demo import DemoSource
 from orchestration.sources.landing import LandedTables
+from orchestration.text_embeddings import TextEmbeddings
 from tests.demo_shop import AS_OF, tiny_settings
 from tests.local_gcp import LocalGcp
 
@@ -31,6 +32,8 @@ def land(warehouse: Warehouse) -> None:
     tables.interactions(START, AS_OF)
     tables.impressions(START, AS_OF)
     tables.items()
+    tables.item_embeddings()
+    TextEmbeddings.none().land(warehouse)
     tables.users()
     twice = [
         {"item_id": "i1", "user_id": "u1", "cut_at": datetime(2026, 7, 1), "purchases_all": 1.0, "purchases_30d": 2.0}
@@ -38,12 +41,15 @@ def land(warehouse: Warehouse) -> None:
     for name, schema in (
         ("fct_interactions", FCT_INTERACTIONS),
         ("dim_items", DIM_ITEMS),
+        ("dim_item_embeddings", DIM_ITEM_EMBEDDINGS),
         ("dim_users", DIM_USERS),
         ("feat_items", FEAT_ITEMS),
         ("feat_users", FEAT_USERS),
     ):
         rows = [{key: value for key, value in row.items() if key in schema.names} for row in twice]
         warehouse.replace_table("marts", name, pa.Table.from_pylist(rows, schema))
+    judged = pa.table({"name": ["text"] * 4, "reason": [None, None, "wrong_length", "duplicate"]})
+    warehouse.replace_table("intermediate", "int_item_embeddings_judged", judged)
     warehouse.replace_table("intermediate", "int_interactions_rejected", pa.table({"kind": ["dirty", "out_of_scope"]}))
 
 

@@ -231,3 +231,25 @@ def test_both_dialects_ask_the_same() -> None:
 def test_names_are_unique_on_each_asset() -> None:
     names = [(suite.asset, rule.name) for suite in suites_for("duckdb") for rule in suite.rules]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("judged", "share", "holds"),
+    [
+        ([], 1.0, True),
+        ([("text", None)] * 19 + [("text", "wrong_length")] + [("text", "duplicate")] * 5, 0.95, True),
+        ([("text", None)] * 90 + [("image", None), ("image", "wrong_length")], 0.5, False),
+    ],
+)
+def test_a_vector_column_of_which_too_little_can_be_used_stops_the_run(
+    tmp_path: Path, judged: list[tuple[str, str | None]], share: float, holds: bool
+) -> None:
+    home = DbtHome(tmp_path)
+    home.execute("create schema intermediate")
+    home.execute("create table intermediate.int_item_embeddings_judged (name varchar, reason varchar)")
+    for name, reason in judged:
+        said = "null" if reason is None else f"'{reason}'"
+        home.execute(f"insert into intermediate.int_item_embeddings_judged values ('{name}', {said})")
+    found = verdicts(home, "item_embeddings_accounting")["enough_vectors_are_clean"]
+    assert (found.value, found.holds) == (pytest.approx(share), holds)
+    assert found.rule.blocking

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import RAW_IMPRESSIONS, RAW_INTERACTIONS, RAW_ITEM_EMBEDDINGS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import ContractError, MappingError
 from orchestration.resources.warehouse_bigquery import BigQueryWarehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
@@ -128,8 +128,15 @@ def test_nothing_is_copied_and_columns_are_as_agreed(shop: Shop):
     tables.interactions(FIRST, LAST)
     tables.impressions(FIRST, LAST)
     tables.items()
+    tables.item_embeddings()
     tables.users()
-    agreed = {"interactions": RAW_INTERACTIONS, "impressions": RAW_IMPRESSIONS, "items": RAW_ITEMS, "users": RAW_USERS}
+    agreed = {
+        "interactions": RAW_INTERACTIONS,
+        "impressions": RAW_IMPRESSIONS,
+        "items": RAW_ITEMS,
+        "item_embeddings": RAW_ITEM_EMBEDDINGS,
+        "users": RAW_USERS,
+    }
     with shop.warehouse.client() as client:
         found = {table.table_id: table.table_type for table in client.list_tables("raw")}
     assert found == dict.fromkeys(agreed, "VIEW")
@@ -251,6 +258,46 @@ def test_a_catalogue_and_users_of_their_own(shop: Shop):
     assert shop.rows("users", order_by="user_id").to_pylist() == [
         {"user_id": "1", "country": "DE", "segment": None, "signed_up_at": datetime(2025, 6, 1, 10)}
     ]
+
+
+STOCK_WITH_VECTORS = """
+    create table shop.stock as
+    select 'a1' as sku, timestamp '2026-01-01 00:00:00+00' as since, [0.5, 1.0] as words, 'x' as note
+    union all select ' b2', null, [float64 'nan', 1.0], 'x'
+    union all select 'c3', null, null, 'x'
+"""
+
+
+def test_vector_columns_are_read_where_they_are(shop: Shop):
+    shop.has(STOCK_WITH_VECTORS)
+    vectors = {"text": {"column": "words", "length": 2}}
+    mapped = {
+        "columns": {"item_id": "sku", "created_at": "since"},
+        "normalise": {"item_id": ["trim"]},
+        "vectors": vectors,
+    }
+    shop.rest["items"] = {"table": "shop.stock", **mapped}
+    first, again = (shop.tables().item_embeddings().digest for _ in range(2))
+    found = shop.rows("item_embeddings", order_by="item_id")
+    assert found.cast(RAW_ITEM_EMBEDDINGS).schema == RAW_ITEM_EMBEDDINGS
+    assert [(row["item_id"], row["name"], row["length"], repr(row["vector"])) for row in found.to_pylist()] == [
+        ("a1", "text", 2, "[0.5, 1.0]"),
+        ("b2", "text", 2, "[nan, 1.0]"),
+    ]
+    shop.has("insert into shop.stock (sku, words) values ('d4', [1.0, 1.0])")
+    assert first == again != shop.tables().item_embeddings().digest
+
+
+def test_a_vector_column_must_hold_lists_of_floats(shop: Shop):
+    shop.has(STOCK_WITH_VECTORS)
+    vectors = {"text": {"column": "note", "length": 2}}
+    shop.rest["items"] = {"table": "shop.stock", "columns": {"item_id": "sku"}, "vectors": vectors}
+    with pytest.raises(
+        MappingError,
+        match=r"'note' of .*shop\.stock, used by `vectors\.text`, must be one of ARRAY<FLOAT64>\. Received: STRING",
+    ):
+        shop.tables().item_embeddings()
+    assert not shop.warehouse.table_exists("raw", "item_embeddings")
 
 
 @pytest.mark.parametrize("derived", [True, False])

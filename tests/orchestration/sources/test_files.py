@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ml.contract.columns import RAW_ITEM_EMBEDDINGS
 from ml.contract.errors import MappingError
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.files import FilesSource
@@ -291,3 +292,56 @@ def test_what_only_claims_to_be_parquet_is_refused(sales: SalesFolder):
     sales.interactions["path"] = "sales.parquet"
     with pytest.raises(MappingError, match=r"sales\.parquet must be a Parquet file"):
         sales.rows()
+
+
+VECTORS = {
+    "text": {"column": "words", "length": 3},
+    "image": {"column": "picture", "length": 2},
+}
+
+
+def test_vector_columns_of_the_catalogue_become_rows(sales: SalesFolder):
+    columns = {
+        "id": ["a", " B", "c"],
+        "since": pa.array([datetime(2026, 1, 1), None, None], pa.timestamp("us")),
+        "words": pa.array([[0.5, 1.0, 2.0], [], None], pa.list_(pa.float32())),
+        "picture": pa.array([[1.0, 2.0], None, [float("nan"), 1.0]], pa.list_(pa.float32(), 2)),
+    }
+    pq.write_table(pa.table(columns), sales.path / "items.parquet")
+    mapped = {
+        "columns": {"item_id": "id", "created_at": "since"},
+        "vectors": VECTORS,
+        "normalise": {"item_id": ["trim", "lower"]},
+    }
+    sales.rest = {"items": {"path": "items.parquet", **mapped}}
+    found = sales.source().item_embeddings()
+    assert found.schema == RAW_ITEM_EMBEDDINGS
+    # Nothing is judged here: one that is no number lands, and the warehouse rejects it.
+    assert sorted(map(repr, found.to_pylist())) == [
+        "{'item_id': 'a', 'created_at': datetime.datetime(2026, 1, 1, 0, 0), 'name': 'image', 'length': 2, 'vector': [1.0, 2.0]}",
+        "{'item_id': 'a', 'created_at': datetime.datetime(2026, 1, 1, 0, 0), 'name': 'text', 'length': 3, 'vector': [0.5, 1.0, 2.0]}",
+        "{'item_id': 'c', 'created_at': None, 'name': 'image', 'length': 2, 'vector': [nan, 1.0]}",
+    ]  # fmt: skip
+
+
+def test_vectors_of_a_csv_are_lists_in_brackets(sales: SalesFolder):
+    (sales.path / "items.csv").write_text('id,words\na,"[0.5, -1e-3, 2]"\nb,\nc,"[1, 2]"\n')
+    vectors = {"text": VECTORS["text"]}
+    sales.rest = {"items": {"path": "items.csv", "columns": {"item_id": "id"}, "vectors": vectors}}
+    rows = sales.source().item_embeddings().to_pylist()
+    assert [(row["item_id"], row["length"], row["vector"]) for row in rows] == [
+        ("a", 3, [0.5, -0.001, 2.0]),
+        ("c", 3, [1.0, 2.0]),
+    ]
+    (sales.path / "items.csv").write_text("id,words\na,0.5 1 2\n")
+    with pytest.raises(
+        MappingError,
+        match=r"'words' of items\.csv, mapped to `vectors\.text`, must hold lists of numbers, as text \[0\.1, 0\.2\]\. Received: '0\.5 1 2' in row 1",
+    ):
+        sales.source().item_embeddings()
+
+
+@pytest.mark.parametrize("rest", [{}, {"items": {"path": "sales.csv", "columns": {"item_id": "Article"}}}])
+def test_a_shop_without_vector_columns_has_no_vectors(sales: SalesFolder, rest: dict[str, Any]):
+    sales.rest = rest
+    assert sales.source().item_embeddings().equals(RAW_ITEM_EMBEDDINGS.empty_table())

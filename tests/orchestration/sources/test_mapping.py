@@ -18,7 +18,7 @@ from orchestration.sources.mapping import (
     UserColumn,
     UsersTable,
 )
-from orchestration.sources.rules import EventRule, EventTypeColumn, Rule
+from orchestration.sources.rules import EventRule, EventTypeColumn, Rule, VectorColumn
 from tests.orchestration.sources.conftest import SalesFolder
 
 EXAMPLES = [
@@ -92,6 +92,22 @@ def test_a_mapping_of_tables_is_no_mapping_of_files(sales: SalesFolder):
         sales.source()
 
 
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ({"text": {"column": "v"}}, r"At `items\.vectors\.text\.length`: required, and not there"),
+        ({"text": {"column": "v", "length": 1}}, r"At `items\.vectors\.text\.length`: .*greater than or equal to 2"),
+        ({"text": {"column": "v", "length": 3, "kind": "x"}}, r"At `items\.vectors\.text\.kind`: no such key"),
+        ({"encoded_text": {"column": "v", "length": 3}}, r"must not name encoded_text, which AISLE_TEXT_ENCODER makes"),
+        ({"My Text": {"column": "v", "length": 3}}, r"At `items\.vectors\.My Text`: String should match"),
+    ],
+)
+def test_a_vector_column_has_a_name_and_a_length(sales: SalesFolder, vectors: dict[str, Any], message: str):
+    sales.rest = {"items": {"path": "items.csv", "columns": {"item_id": "id"}, "vectors": vectors}}
+    with pytest.raises(MappingError, match=message):
+        sales.source()
+
+
 @pytest.mark.parametrize("rest", [{"items": {"path": "items.csv"}}, {"items": {"derive": {"colour": "Text"}}}])
 def test_faults_of_a_part_name_the_part_only(sales: SalesFolder, rest: dict[str, Any]):
     sales.rest = rest
@@ -118,7 +134,17 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, message: str):
 
 def test_every_key_is_documented():
     page = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
-    tables = (InteractionsTable, ImpressionsTable, ItemsTable, UsersTable, Rule, EventRule, EventTypeColumn, Mapping)
+    tables = (
+        InteractionsTable,
+        ImpressionsTable,
+        ItemsTable,
+        UsersTable,
+        Rule,
+        EventRule,
+        EventTypeColumn,
+        Mapping,
+        VectorColumn,
+    )
     keys = {name for table in tables for name in table.model_fields}
     columns = {
         name for kind in (InteractionColumn, ImpressionColumn, ItemColumn, UserColumn) for name in get_args(kind)
