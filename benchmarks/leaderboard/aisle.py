@@ -29,17 +29,18 @@ TOWERS, BLENDED, RANKED = "Aisle, two towers alone", "Aisle, all sources blended
 def lists(contest: Contest, recipe: Recipe | None = None) -> dict[str, Rows]:
     """Lists `[num_users, DEPTH]` of each stage by its row's name. The row of another recipe than the default says which."""
     recipe = recipe or Recipe()
-    bundle, cut_at = trained(contest, recipe)
     said = "" if recipe == Recipe() else f" ({recipe.name})"
-    return {
-        TOWERS + said: by_towers(contest, bundle),
-        BLENDED + said: asked(contest, replace(bundle, ranker=None), now=cut_at),
-        RANKED + said: asked(contest, bundle, now=cut_at),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        bundle, cut_at = trained(contest, recipe, Path(folder))
+        return {
+            TOWERS + said: by_towers(contest, bundle),
+            BLENDED + said: asked(contest, replace(bundle, ranker=None), now=cut_at),
+            RANKED + said: asked(contest, bundle, now=cut_at),
+        }
 
 
-def trained(contest: Contest, recipe: Recipe) -> tuple[Bundle, datetime]:
-    """A bundle of the instant the contest asks at, and that instant."""
+def trained(contest: Contest, recipe: Recipe, folder: Path) -> tuple[Bundle, datetime]:
+    """A bundle of the instant the contest asks at, and that instant. Its towers stay in the folder, which must outlive it."""
     cut_at = datetime.fromtimestamp(contest.past.cut, UTC) if contest.has_times else CUT
     # The graph holds back a week to judge by; here the contest has done so already, and that week is the one after the cut.
     split = TimeSplit.at(cut_at + timedelta(days=recipe.split.test_days), recipe.split)
@@ -51,22 +52,18 @@ def trained(contest: Contest, recipe: Recipe) -> tuple[Bundle, datetime]:
     )
     rules = recipe.request.rules.model_copy(update={"exclude_purchased": not contest.repeats})
     recipe = recipe.model_copy(update={"request": recipe.request.model_copy(update={"rules": rules})})
-    return bundle_at(
-        data, cut_at, models=models(data, split, recipe), settings=recipe.request, source_settings=recipe.sources
-    ), cut_at
+    learned = models(data, split, recipe, folder)
+    return bundle_at(data, cut_at, models=learned, settings=recipe.request, source_settings=recipe.sources), cut_at
 
 
-def models(data: TrainingData, split: TimeSplit, recipe: Recipe) -> Models:
+def models(data: TrainingData, split: TimeSplit, recipe: Recipe, folder: Path) -> Models:
     """Towers and ranker, learned as the graph learns them."""
-    with tempfile.TemporaryDirectory() as folder:
-        train_stages(data, split, recipe.retriever).save(Path(folder))
-        retriever = StoredRetriever(Path(folder))
-        ranker = fit_ranker(
-            data, split, base=retriever.base, settings=recipe.ranker, request=recipe.request, sources=recipe.sources
-        )
-        final = retriever.final
-        _ = final.towers.candidate_tower  # opened while its file is there
-        return replace(final, ranker=ranker.ranker)
+    train_stages(data, split, recipe.retriever).save(folder)
+    retriever = StoredRetriever(folder)
+    ranker = fit_ranker(
+        data, split, base=retriever.base, settings=recipe.ranker, request=recipe.request, sources=recipe.sources
+    )
+    return replace(retriever.final, ranker=ranker.ranker)
 
 
 def by_towers(contest: Contest, bundle: Bundle) -> Rows:

@@ -59,8 +59,9 @@ def judge_towers(data: TrainingData, recipe: Recipe, space: SearchSpace, tell: T
         known = data.as_of(cut)
         listener = _Listener(TowerExam.of(known, split), space.metric, week, before, tell)
         with tempfile.TemporaryDirectory() as scratch:
-            examples = examples_of(known, split.train, recipe.retriever, scratch=Path(scratch))
-            train_retriever(examples, recipe.retriever, on_retriever=listener.hear)
+            settings = recipe.retriever.for_catalogue(known.items.num_rows)
+            examples = examples_of(known, split.train, settings, scratch=Path(scratch))
+            train_retriever(examples, settings, on_retriever=listener.hear)
         before.append(listener.newest)
     return _mean(before)
 

@@ -55,10 +55,9 @@ def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
     `rating_head.onnx`, `rating_head.npz` and `target.json`."""
     trained.encoder.save(folder / VOCABULARIES)
     _write_query_tower(trained, folder / QUERY_TOWER)
-    tower = trained.model.query_tower
-    plain = tower.factors is None and tower.preference is None and not trained.encoder.user_crosses
-    if trained.settings.history_encoder == "pooled" and plain:
-        query_weights(trained).save(folder)  # where it is missing, the graph answers
+    # The graph answers where events look at each other, and where the recipe crosses users' attributes.
+    if trained.settings.history_encoder == "pooled" and not trained.encoder.user_crosses:
+        query_weights(trained).save(folder)
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
@@ -126,7 +125,31 @@ def query_weights(trained: TrainedRetriever) -> QueryWeights:
         interest=tower.interest.kernel.numpy(),
         layers=tuple((layer.kernel.numpy(), layer.bias.numpy()) for layer in tower.mlp.layers),
         attributes=tuple(map(_embeddings, tower.attributes)),
+        **_factor_weights(tower.factors),
+        **_given_weights(tower),
     )
+
+
+def _factor_weights(factors: Any) -> dict[str, Any]:
+    if factors is None:
+        return {}
+    from ml.retrieval.towers import FACTORS_AT_MOST
+
+    weight = np.full(1, factors.weight / FACTORS_AT_MOST, np.float32)
+    return {"factors": _embeddings(factors.table), "factor_weight": weight}
+
+
+def _given_weights(tower: Any) -> dict[str, Any]:
+    """Of the vectors the shop has of its items."""
+    preference = tower.preference
+    if preference is None:
+        return {}
+    return {
+        "given": _embeddings(preference.item_vectors),
+        "given_sizes": np.asarray(preference.sizes, np.float32),
+        "likes": preference.likes,
+        "projection": np.concatenate([projection.kernel.numpy() for projection in tower.vectors.projections]),
+    }
 
 
 def _embeddings(table: Any) -> Floats:

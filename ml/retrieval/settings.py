@@ -31,6 +31,11 @@ class RetrieverSettings(BaseModel):
     factor_weight: float = Field(
         1.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
+    factor_items: int = Field(
+        500_000,
+        ge=0,
+        description="A larger catalogue gets no factors: with 128 of them a vector takes 768 bytes instead of 256.",
+    )
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
     rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
     history_length: int = Field(20, ge=1, le=512, description="Newest events of the user that the query tower sees.")
@@ -131,6 +136,10 @@ class RetrieverSettings(BaseModel):
     def tower_dim(self) -> int:
         """Length of query and candidate vectors, learned numbers and factors together."""
         return self.embedding_dim + self.factor_dim
+
+    def for_catalogue(self, num_items: int) -> Self:
+        """The same, without factors where the catalogue is too large for them."""
+        return self if num_items <= self.factor_items else self.model_copy(update={"factor_dim": 0})
 
     @property
     def retrieves(self) -> bool:

@@ -74,13 +74,14 @@ def train_stages(
     """Both stages. Each knows only users, items and events of its own window's past.
 
     A shop that never says what a purchase was worth gets no rating head: `model_type` becomes `retrieval`, and the summary
-    says so.
+    says so. A catalogue of more than `factor_items` items gets no factors.
 
     Args:
         scratch: a folder for examples that do not fit into memory; what it held is lost. Each process needs its own.
         on_retriever: told of every epoch of both stages; see `train_retriever`.
         cluster: the processes that call this together; see `train_retriever`.
     """
+    settings = settings.for_catalogue(data.items.num_rows)
     base_examples = examples_of(data, split.base, settings, scratch=scratch)
     if not len(base_examples.known_targets):
         settings = settings.model_copy(update={"model_type": "retrieval"})

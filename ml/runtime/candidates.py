@@ -18,7 +18,7 @@ from ml.runtime.interest import Interest, Readings
 from ml.runtime.kernel import Kernel, address, compiled, require_memory
 from ml.runtime.likeness import scores_into
 from ml.runtime.neighbours import NeighbourTable
-from ml.runtime.order import falling
+from ml.runtime.order import distinct, falling
 from ml.runtime.popular import Popularity
 from ml.runtime.pulse import Pulse
 from ml.runtime.search import Index
@@ -330,6 +330,6 @@ class _Asking:
         wanted = self.settings.two_tower
         if not wanted:
             return NO_ROWS
-        forbidden = np.unique(passed_over[~self.allowed[passed_over]])
+        forbidden = distinct(passed_over[~self.allowed[passed_over]])
         nearest = index.search(self.query[None, :], wanted + len(forbidden))[0][0]
         return nearest[self.allowed[nearest]][:wanted]

@@ -24,7 +24,7 @@ from ml.features.transforms import cyclical_instant
 from ml.runtime.kernel import Kernel, address, require_memory, structs
 
 QUERY_WEIGHTS = "query_tower.npz"
-QUERY_TABLES = ("users", "items", "factors")
+QUERY_TABLES = ("users", "items", "factors", "given")
 """Each in a file of its own, mapped: the processes of one machine share it."""
 
 
@@ -55,14 +55,22 @@ class QueryWeights:
     attributes: tuple[Floats, ...]
     """A table each `[values + 1, width]`."""
     factors: Floats | None = None
-    """`[num_items + 1, f]`: what is known of items and not learned, and last how much that says; None where there is none."""
-    factor_shares: Floats = field(default_factory=lambda: np.ones(2, np.float32))
-    """`[2]` What learned numbers and factors are multiplied with."""
+    """`[num_items + 1, f + 1]`: what is known of items and not learned, and last how much that says; None where there is none."""
+    factor_weight: Floats = field(default_factory=lambda: np.ones(1, np.float32))
+    """`[1]` What factors of length 1 are multiplied with beside learned numbers of length 1."""
+    given: Floats | None = None
+    """`[num_items + 1, sum of given_sizes]`: vectors the shop has of its items; the first number of each says whether there is one."""
+    given_sizes: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    """`[num_vectors]`"""
+    likes: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    """`[num_events]`: 1 for events whose items count in the mean of given vectors."""
+    projection: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """`[sum of given_sizes, d]`"""
 
     @property
     def dimension(self) -> int:
         """Of the vectors it gives."""
-        return self.users.shape[1] + (0 if self.factors is None else self.factors.shape[1])
+        return self.users.shape[1] + (0 if self.factors is None else self.factors.shape[1] - 1)
 
     def save(self, folder: Path) -> None:
         small: dict[str, Any] = {}
@@ -102,7 +110,7 @@ class QueryWeights:
     def _require_to_fit(self, folder: Path) -> None:
         size, events = self.users.shape[1], len(EVENT_TYPES) + 1
         widths = [
-            2 * size + sum(table.shape[1] for table in self.attributes) + 4,
+            (2 if self.given is None else 3) * size + sum(table.shape[1] for table in self.attributes) + 4,
             *(len(bias) for _, bias in self.layers),
         ]
         expected = {
@@ -113,7 +121,7 @@ class QueryWeights:
             "content_score": (size,),
             "age_score": (1,),
             "interest": (size, size),
-            "factor_shares": (2,),
+            "factor_weight": (1,),
             "place_scores": (self.place_scores.size,),
         }
         shapes = {name: getattr(self, name).shape for name in expected}
@@ -126,6 +134,10 @@ class QueryWeights:
                 self.factors.shape,
                 (len(self.items), max(self.factors.shape[1], 2)),
             )
+        if self.given is not None:
+            width = int(self.given_sizes.sum())
+            shapes |= {name: getattr(self, name).shape for name in ("given", "likes", "projection")}
+            expected |= {"given": (len(self.items), width), "likes": (events,), "projection": (width, size)}
         wrong = [f"{name} {list(shapes[name])}" for name in expected if shapes[name] != expected[name]]
         if wrong or widths[-1] != size or not self.layers:
             raise _unfit(folder, ", ".join(wrong) or f"layers that end {widths[-1]} wide")
@@ -174,8 +186,16 @@ class CompiledQuery:
         layers = structs(_dense(weights, bias) for weights, bias in w.layers)
         interest = structs([_dense(w.interest, None)])
         attributes = array("q", [address(table, np.float32) for table in w.attributes])
-        factors = (0, 0) if w.factors is None else (address(w.factors, np.float32), w.factors.shape[1])
-        widest = max(max(weights.shape) for weights, _ in w.layers)
+        factors = (0, 0) if w.factors is None else (address(w.factors, np.float32), w.factors.shape[1] - 1)
+        starts = array("q", [0, *np.cumsum(w.given_sizes).astype(int).tolist()])
+        projection = structs([_dense(w.projection, None)])
+        given = (0, 0, 0, 0, 0, 0)
+        if w.given is not None:
+            given = (
+                address(w.given, np.float32), starts.buffer_info()[0], len(w.given_sizes), w.given.shape[1],
+                address(w.likes, np.float32), projection.buffer_info()[0],
+            )  # fmt: skip
+        widest = max(*(max(weights.shape) for weights, _ in w.layers), len(w.projection))
         tower = structs([(
             address(w.users, np.float32), address(w.items, np.float32), w.users.shape[1],
             address(w.place_scores, np.float32), len(w.place_scores), address(w.event_scores, np.float32),
@@ -183,9 +203,9 @@ class CompiledQuery:
             address(w.content_score, np.float32), address(w.age_score, np.float32),
             interest.buffer_info()[0], layers.buffer_info()[0], len(w.layers),
             attributes.buffer_info()[0], len(w.attributes), w.attributes[0].shape[1],
-            *factors, address(w.factor_shares, np.float32), widest,
+            *factors, address(w.factor_weight, np.float32), *given, widest,
         )])  # fmt: skip
-        return tower, (layers, interest, attributes)
+        return tower, (layers, interest, attributes, starts, projection)
 
 
 def _dense(weights: Floats, bias: Floats | None) -> tuple[int, ...]:

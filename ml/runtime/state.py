@@ -12,10 +12,8 @@ from ml.contract.events import EventType
 from ml.contract.types import Rows
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.runtime.bundle import Bundle
+from ml.runtime.order import distinct
 from ml.runtime.users import HISTORY_KEPT, KnownUser
-
-FEW = 64
-"""Rows of which a set is made faster than an array is sorted."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,6 @@ class OnlineState:
             return np.empty(0, np.int32)
         last = {row: code for row, code in zip(rows.tolist(), codes.tolist(), strict=True) if code in _CART_CODES}
         return np.array(sorted(row for row, code in last.items() if code == EventType.CART_ADD.code), np.int32)
-
-
-def distinct(rows: Rows) -> Rows:
-    """Each once, ascending: what `np.unique` says of a few numbers, in a third of its time."""
-    if len(rows) > FEW:
-        return np.unique(rows)
-    return np.array(sorted(set(rows.tolist())), rows.dtype)
 
 
 _CART_CODES = frozenset(kind.code for kind in (EventType.CART_ADD, EventType.CART_REMOVE, EventType.PURCHASE))

@@ -28,9 +28,14 @@ struct tower {
     int64_t num_layers;
     const float *const *attributes; /* `[num_attributes]` tables `[many, attribute_size]` */
     int64_t num_attributes, attribute_size;
-    const float *factors;        /* `[many, factor_size]`, the last number being the weight of all before it; NULL for none. */
-    int64_t factor_size;
-    const float *shares;         /* `[2]`: what learned numbers and factors are multiplied with. */
+    const float *factors;        /* `[many, num_factors + 1]`, the last number being the weight of all before it; NULL for none. */
+    int64_t num_factors;
+    const float *factor_weight;  /* One number: what factors are multiplied with beside the learned numbers. */
+    const float *given;          /* `[many, given_size]`: vectors the shop has of its items, one after the other; NULL for none. */
+    const int64_t *given_starts; /* `[num_given + 1]`: where each begins. Its first number says whether there is one. */
+    int64_t num_given, given_size;
+    const float *likes;          /* `[num_events]`: 1 for a kind of event that speaks for its item, else 0. */
+    const struct dense *projection; /* Of the given vectors. */
     int64_t widest;              /* The most inputs or outputs of any layer. */
 };
 
@@ -90,22 +95,40 @@ static int64_t attention(const struct tower *t, const struct moment *m, float *s
     return count;
 }
 
-/* `factors [factor_size]`, of length 1 or 0; queries have nothing of the last one. */
-static void factors_of(const struct tower *t, const struct moment *m, const float *shares, int64_t count, float *factors) {
-    memset(factors, 0, sizeof *factors * t->factor_size);
-    for (int64_t i = 0; i < count; i++) {
-        const float *known = t->factors + (int64_t)m->item_indexes[m->item_rows[m->num_events - 1 - i]] * t->factor_size;
-        add(factors, known, shares[i] * known[t->factor_size - 1], t->factor_size - 1);
-    }
-    to_unit_length(factors, t->factor_size - 1);
+/* Of the place-th newest event's item. */
+static const float *row_of(const float *table, int64_t size, const struct moment *m, int64_t place) {
+    return table + (int64_t)m->item_indexes[m->item_rows[m->num_events - 1 - place]] * size;
 }
 
-/* `vector [size + factor_size]` of length 1. Returns -1 when there is no memory. */
+/* `factors [num_factors]`, of length 1 or 0. */
+static void factors_of(const struct tower *t, const struct moment *m, const float *shares, int64_t count, float *factors) {
+    memset(factors, 0, sizeof *factors * t->num_factors);
+    for (int64_t i = 0; i < count; i++) {
+        const float *known = row_of(t->factors, t->num_factors + 1, m, i);
+        add(factors, known, shares[i] * known[t->num_factors], t->num_factors);
+    }
+    to_unit_length(factors, t->num_factors);
+}
+
+/* `liked [size]`: of the given vectors of what the newest events liked, the mean of each, projected. `mean` has room for one of all. */
+static void liked_of(const struct tower *t, const struct moment *m, int64_t count, float *mean, float *liked) {
+    memset(mean, 0, sizeof *mean * t->given_size);
+    for (int64_t i = 0; i < count; i++)
+        if (t->likes[m->codes[m->num_events - 1 - i] + 1] > 0) add(mean, row_of(t->given, t->given_size, m, i), 1.0f, t->given_size);
+    for (int64_t i = 0; i < t->num_given; i++) {
+        float with_one = mean[t->given_starts[i]] > 1.0f ? mean[t->given_starts[i]] : 1.0f;
+        for (int64_t j = t->given_starts[i]; j < t->given_starts[i + 1]; j++) mean[j] /= with_one;
+    }
+    multiply(t->projection, mean, liked);
+}
+
+/* `vector [size + num_factors]` of length 1. Returns -1 when there is no memory. */
 int64_t query_vector(const struct tower *t, const struct moment *m, float *vector) {
-    const float **contents = room_for(sizeof *contents * t->history_length + sizeof(float) * (2 * t->widest + t->size + t->history_length));
+    const float **contents =
+        room_for(sizeof *contents * t->history_length + sizeof(float) * (2 * t->widest + 2 * t->size + t->history_length));
     if (!contents) return -1;
     float *mixed = (float *)(contents + t->history_length), *other = mixed + t->widest, *interest = other + t->widest;
-    float *shares = interest + t->size;
+    float *liked = interest + t->size, *shares = liked + t->size;
     const float *user = t->users + (int64_t)m->ids[0] * t->size;
     int64_t count = attention(t, m, shares, contents);
     memset(interest, 0, sizeof *interest * t->size);
@@ -114,9 +137,11 @@ int64_t query_vector(const struct tower *t, const struct moment *m, float *vecto
         add(interest, contents[i], shares[i] * t->event_signs[event], t->size);
         add(interest, t->event_vectors + event * t->size, shares[i], t->size);
     }
+    if (t->given) liked_of(t, m, count, other, liked);
     float *to = mixed;
     memcpy(to, user, sizeof *to * t->size);
     memcpy(to += t->size, interest, sizeof *to * t->size);
+    if (t->given) memcpy(to += t->size, liked, sizeof *to * t->size);
     to += t->size;
     for (int64_t i = 0; i < t->num_attributes; i++, to += t->attribute_size)
         memcpy(to, t->attributes[i] + m->ids[1 + i] * t->attribute_size, sizeof *to * t->attribute_size);
@@ -129,11 +154,11 @@ int64_t query_vector(const struct tower *t, const struct moment *m, float *vecto
         other = swapped;
     }
     multiply(t->interest, interest, vector);
-    for (int64_t i = 0; i < t->size; i++) vector[i] = user[i] + vector[i] + mixed[i];
+    for (int64_t i = 0; i < t->size; i++) vector[i] = user[i] + vector[i] + (t->given ? liked[i] : 0.0f) + mixed[i];
     to_unit_length(vector, t->size);
     if (!t->factors) return 0;
     factors_of(t, m, shares, count, vector + t->size);
-    for (int64_t i = 0; i < t->size + t->factor_size; i++) vector[i] *= t->shares[i >= t->size];
-    to_unit_length(vector, t->size + t->factor_size);
+    for (int64_t i = 0; i < t->num_factors; i++) vector[t->size + i] *= *t->factor_weight;
+    to_unit_length(vector, t->size + t->num_factors);
     return 0;
 }

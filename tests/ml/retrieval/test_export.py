@@ -179,7 +179,7 @@ def test_compiled_weights_of_another_model_are_noticed(exported, data, tmp_path)
     assert largest_difference(mixed) > 1e-3
 
 
-@pytest.mark.parametrize("changed", [{}, {"weighted_history": True}, {"tower_layers": (24, 12)}])
+@pytest.mark.parametrize("changed", [{}, {"weighted_history": True}, {"tower_layers": (24, 12)}, {"factor_dim": 0}])
 def test_the_compiled_query_tower_gives_the_vectors_of_its_graph(exported, data, tmp_path, changed):
     """To 1e-6, of known users and strangers with histories of every length."""
     from ml.retrieval.export import export_graphs

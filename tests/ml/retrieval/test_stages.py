@@ -33,6 +33,12 @@ def test_a_stage_knows_only_users_and_items_of_its_own_past() -> None:
     assert 0 < len(examples.encoder.users) < world.NUM_USERS
 
 
+def test_a_catalogue_too_large_for_factors_has_none() -> None:
+    settings = RetrieverSettings(factor_dim=8, factor_items=100)
+    assert settings.for_catalogue(100) == settings
+    assert settings.for_catalogue(101).tower_dim == settings.embedding_dim
+
+
 STREAMING = shop.SETTINGS.model_copy(update={"epochs": 3, "events_in_memory": 0})
 
 
@@ -88,7 +94,9 @@ def test_batches_from_disk_and_from_memory_teach_the_same(tmp_path: Path, monkey
 @pytest.mark.tf
 def test_both_stages_learn_from_disk(tmp_path: Path) -> None:
     split = TimeSplit.at(world.CUT, SplitSettings(ranker_weeks=2))
-    stages = train_stages(sharded(), split, STREAMING, scratch=tmp_path)
+    few = STREAMING.model_copy(update={"factor_items": world.NUM_ITEMS - 1})
+    stages = train_stages(sharded(), split, few, scratch=tmp_path)
+    assert stages.base.settings.factor_dim == stages.final.settings.factor_dim == 0
     assert stages.final.epochs[-1].retrieval_loss < stages.base.epochs[0].retrieval_loss
     assert stages.num_examples == len(examples_of(sharded(), split.train, shop.SETTINGS))
 

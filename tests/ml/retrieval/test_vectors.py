@@ -106,6 +106,9 @@ def test_both_exported_forms_say_the_same(exported: Path, seeing: TrainedRetriev
     from ml.retrieval.parity import largest_difference
     from ml.runtime.towers import OnnxTowers
 
+    compiled = OnnxTowers.open(exported).compiled_query
+    assert compiled is not None
+    assert compiled.weights.given is not None
     assert largest_difference(exported) <= 1e-5
     encoder = TowerEncoder.load(exported / "vocabularies")
     inputs = encoder.candidates(data.items)
