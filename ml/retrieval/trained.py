@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from ml.contract.errors import RecipeError
+from ml.contract.errors import ContractError, RecipeError
 from ml.contract.types import Floats
 from ml.features.tower_inputs import CandidateInputs, QueryInputs, TowerEncoder
 from ml.features.transforms import TargetTransform
@@ -165,7 +165,16 @@ def named_weights(model: Any) -> dict[str, Floats]:
 
 
 def set_named_weights(model: Any, weights: dict[str, Floats]) -> None:
-    """The inverse of `named_weights`, for a model of the same recipe and encoder."""
+    """The inverse of `named_weights`, for a model of the same recipe and encoder.
+
+    Raises:
+        ContractError: they are of a model with other parts.
+    """
+    if len(weights) != len(model.weights):
+        raise ContractError(
+            f"This recipe's retriever has {len(model.weights)} arrays of weights. Received: {len(weights)}, of another version or recipe. "
+            "Materialise `ml/retriever` again."
+        )
     for variable, (_, value) in zip(model.weights, sorted(weights.items()), strict=True):
         variable.assign(value)
 

@@ -352,6 +352,15 @@ def test_a_saved_retriever_gives_the_same_answers(trained, data, tmp_path):
     assert (loaded.settings, loaded.target, loaded.epochs) == (trained.settings, trained.target, trained.epochs)
 
 
+def test_weights_of_another_version_are_refused_with_a_remedy(trained, tmp_path):
+    trained.save(tmp_path)
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as stored:
+        kept = dict(list(stored.items())[:-1])
+    np.savez(tmp_path / "weights.npz", allow_pickle=False, **kept)
+    with pytest.raises(ContractError, match=f"Received: {len(kept)}, of another version"):
+        TrainedRetriever.load(tmp_path)
+
+
 def test_nothing_saved_is_pickled(trained, tmp_path):
     trained.save(tmp_path)
 
