@@ -6,8 +6,10 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from ml.candidates.likeness import strongest_of_each
 from ml.contract.types import Floats, Rows, Seconds
 from ml.features.embeddings import Directions, embedding, embedding_names
+from ml.features.transforms import unit_rows
 from ml.runtime.neighbours import NeighbourTable
 
 NUMBERS = 128
@@ -27,7 +29,7 @@ def spaces_of(items: pa.Table) -> list[Floats]:
     a half or more.
     """
     columns = (embedding(items, name) for name in embedding_names(items))
-    return [_unit(Directions.fit(column, at_most=NUMBERS).along(column)) for column in columns]
+    return [unit_rows(Directions.fit(column, at_most=NUMBERS).along(column)) for column in columns]
 
 
 def described_alike(
@@ -51,11 +53,10 @@ def described_alike(
     blocks = range(0, len(items), PAIRS_AT_ONCE)
     found = [_likeness(words, spaces, items[at : at + PAIRS_AT_ONCE], others[at : at + PAIRS_AT_ONCE]) for at in blocks]
     likeness = np.concatenate([np.empty(0, np.float32), *found])
-    order = np.lexsort((others, -likeness, items))
-    order = order[likeness[order] > 0]
-    items, others, likeness = items[order], others[order], likeness[order]
-    kept = np.arange(len(items)) - np.searchsorted(items, items) < neighbours
-    return NeighbourTable.of_pairs(items[kept], others[kept], likeness[kept], num_items=num_items)
+    real = likeness > 0
+    items, others = items[real].astype(np.int32), others[real].astype(np.int32)
+    kept = strongest_of_each(items, others, likeness[real], neighbours=neighbours)
+    return NeighbourTable.of_pairs(*kept, num_items=num_items)
 
 
 def nearest(space: Floats, neighbours: int, *, exact_items: int = EXACT_ITEMS) -> Iterator[tuple[Seconds, Seconds]]:
@@ -91,7 +92,7 @@ def _parts(space: Floats, known: Seconds, *, count: int, seed: int = 0) -> tuple
         summed = sparse.csr_array(
             (np.ones(len(sample), np.float32), (part_of, np.arange(len(sample)))), shape=(count, len(sample))
         )
-        moved = _unit(summed @ space[sample])
+        moved = unit_rows(summed @ space[sample])
         filled = np.any(moved != 0, axis=1)
         centres[filled] = moved[filled]
     return centres, _nearest_centre(space, known, centres)
@@ -112,9 +113,3 @@ def _likeness(words: sparse.csr_array, spaces: Sequence[Floats], items: Seconds,
         compared += np.any(mine != 0, axis=1) & np.any(theirs != 0, axis=1)
     mean: Floats = (summed / np.maximum(compared, 1)).astype(np.float32)
     return mean
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Floats = (vectors / np.where(lengths > 1e-6, lengths, np.inf)).astype(np.float32)
-    return scaled

@@ -52,11 +52,16 @@ def _nearest(
     similar[items == others] = 0.0
     weakest = [_weakest_of(row, neighbours) for row in np.split(similar, together.indptr[1:-1])]
     strong = (similar > 0) & (similar >= np.repeat(np.array(weakest, np.float32), counts))
-    items, others, similar = items[strong], others[strong], similar[strong]
-    order = np.lexsort((others, -similar, items))  # of a few: sorting all pairs took most of the time
-    items, others, similar = items[order], others[order], similar[order]
+    # Of a few: sorting all pairs took most of the time.
+    return strongest_of_each(items[strong], others[strong], similar[strong], neighbours=neighbours)
+
+
+def strongest_of_each(items: Rows, others: Rows, weights: Floats, *, neighbours: int) -> tuple[Rows, Rows, Floats]:
+    """Of pairs in any order so many of each item, by item and by weight, the lower row first of equal ones."""
+    order = np.lexsort((others, -weights, items))
+    items, others, weights = items[order], others[order], weights[order]
     kept = np.arange(len(items)) - np.searchsorted(items, items) < neighbours
-    return items[kept], others[kept], similar[kept]
+    return items[kept], others[kept], weights[kept]
 
 
 def _weakest_of(values: Floats, k: int) -> np.float32:

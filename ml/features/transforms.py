@@ -109,6 +109,17 @@ class TargetTransform(BaseModel):
         return self.model_copy(update={"slope": slope, "intercept": level})
 
 
+def unit_rows(vectors: Floats) -> Floats:
+    """Each row with length 1; zeros stay zeros. `[n, d] -> [n, d]`.
+
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)).round(1).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Floats = (vectors / np.where(lengths > 1e-6, lengths, np.inf)).astype(np.float32)
+    return scaled
+
+
 def cyclical_time(at: Seconds) -> Floats:
     """Hour of day and day of week on circles: sin, cos, sin, cos. `[n] -> [n, 4]`."""
     days = at / SECONDS_PER_DAY

@@ -8,6 +8,7 @@ from scipy import sparse
 from ml.candidates.low_rank import inverse_root, leading
 from ml.contract.types import Floats
 from ml.dataset.examples import ExampleSource
+from ml.features.transforms import unit_rows
 from ml.retrieval.settings import RetrieverSettings
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def first_vectors(chosen: sparse.csr_array, *, dim: int, seed: int) -> FirstVect
     normalised = sparse.csr_array(
         sparse.diags_array(inverse_root(per_user)) @ chosen @ sparse.diags_array(inverse_root(per_item))
     )
-    users, items = (_unit(each) for each in leading(normalised, dim - 1, seed=seed))
+    users, items = (unit_rows(each) for each in leading(normalised, dim - 1, seed=seed))
     common = np.log(np.maximum(per_item, 1.0))
     common -= common[per_item > 0].mean() if per_item.any() else 0.0
     popularity = np.where(per_item > 0, POPULARITY * common, 0.0)
@@ -105,10 +106,3 @@ def start_from(items: Floats, model: "MultitaskModel") -> None:
     for tower in (model.query_tower, model.candidate_tower):
         kernel = tower.mlp.layers[-1].kernel
         kernel.assign(np.zeros(kernel.shape, np.float32))
-
-
-def _unit(vectors: Floats) -> Floats:
-    """Rows of length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Floats = (vectors / np.where(lengths > 1e-6, lengths, np.inf)).astype(np.float32)
-    return scaled
