@@ -15,6 +15,7 @@ from ml.features.tower_inputs import TowerEncoder
 from ml.runtime.candidates import SourceTables
 from ml.runtime.exposure import Exposure
 from ml.runtime.items import ItemDisplay, ItemTable
+from ml.runtime.mapped import mapped
 from ml.runtime.rank import Ranker
 from ml.runtime.search import Index, open_index
 from ml.runtime.settings import RequestSettings
@@ -100,7 +101,7 @@ def open_bundle(
         rest()
         return load(*arguments)
 
-    vectors = part(_mapped, folder / Names.VECTORS)
+    vectors = part(mapped, folder / Names.VECTORS)
     bundle = Bundle(
         version=manifest.version,
         items=part(ItemTable.load, folder / Names.ITEMS),
@@ -137,11 +138,6 @@ def _require_one_catalogue(bundle: Bundle) -> None:
             f"Bundle {bundle.version}: all parts must be of one catalogue, of {count} items. Received: parts of {sorted(sizes)} items, "
             f"histories up to row {rows.max(initial=-1)}. {REMEDY}"
         )
-
-
-def _mapped(path: Path) -> Floats:
-    """An array that stays in its file: the processes of one machine share its memory, and opening it copies nothing."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # a plain array: slices of a memmap cost more
 
 
 def verified(folder: Path, *, entry_of: Callable[[Path], FileEntry] = file_entry) -> Manifest:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ml.contract.types import Floats, Rows
 from ml.runtime.interest import Interest
 from ml.runtime.likeness import scores_into, weighted_sum
+from ml.runtime.mapped import mapped
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,4 @@ class ItemFactors:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Memory-mapped: the processes of one machine share it."""
-        vectors, degrees = (
-            np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
-            for name in ("factors.npy", "degrees.npy")
-        )
-        return cls(vectors, degrees)
+        return cls(mapped(folder / "factors.npy"), mapped(folder / "degrees.npy"))

@@ -18,8 +18,6 @@ from ml.contract.types import Floats, Rows
 from ml.features.vocabulary import Vocabulary
 from ml.runtime.columns import Column, column_of
 
-NO_ROWS: Rows = np.empty(0, np.int32)
-
 REGIONS_KEPT = 32
 """Of so many regions it is remembered what is sold there: a byte for each item and region."""
 
@@ -168,7 +166,7 @@ class ItemTable:
         """Distinct rows of a few items, ascending; those outside the catalogue are left out."""
         # One look-up each: Arrow's `index_in` would hash the whole catalogue anew, 14 ms of 92 thousand items.
         rows = {self.vocabulary.row(item_id) for item_id in item_ids}
-        return np.array(sorted(rows - {-1}), np.int32) if rows else NO_ROWS
+        return np.array(sorted(rows - {-1}), np.int32)
 
     def row(self, item_id: str) -> int:
         """Row of an item.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ml.contract.errors import BundleError
 from ml.contract.types import Floats, Rows, Seconds
 from ml.runtime.kernel import address
+from ml.runtime.mapped import mapped
 from ml.runtime.sparse_scores import SparseScores
 
 
@@ -67,9 +68,7 @@ class NeighbourTable:
         """
         if not folder.is_dir():
             return cls._of_archive(folder.with_name(f"{folder.name}.npz"))
-        table = cls(
-            *(np.asarray(np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)) for part in _PARTS)
-        )
+        table = cls(*(mapped(folder / f"{part}.npy") for part in _PARTS))
         table._require_whole(folder)
         return table
 

@@ -22,6 +22,7 @@ from ml.features.history import History
 from ml.features.tower_inputs import USER_ATTRIBUTES, TowerEncoder
 from ml.features.transforms import cyclical_instant
 from ml.runtime.kernel import Kernel, address, require_memory, structs
+from ml.runtime.mapped import mapped
 
 QUERY_WEIGHTS = "query_tower.npz"
 QUERY_TABLES = ("users", "items", "factors", "given")
@@ -99,7 +100,7 @@ class QueryWeights:
             parts: dict[str, Any] = {name: np.ascontiguousarray(stored[name], np.float32) for name in stored.files}
         layers = tuple((parts.pop(f"weights_{n}"), parts.pop(f"bias_{n}")) for n in range(_count(parts, "weights_")))
         attributes = tuple(parts.pop(f"attribute_{n}") for n in range(_count(parts, "attribute_")))
-        tables = {name: _mapped(folder / _table(name)) for name in QUERY_TABLES if (folder / _table(name)).exists()}
+        tables = {name: mapped(folder / _table(name)) for name in QUERY_TABLES if (folder / _table(name)).exists()}
         try:
             weights = cls(**parts, **tables, layers=layers, attributes=attributes)
         except TypeError as error:
@@ -219,10 +220,6 @@ def _table(name: str) -> str:
 
 def _count(parts: Mapping[str, NDArray[Any]], prefix: str) -> int:
     return sum(name.startswith(prefix) for name in parts)
-
-
-def _mapped(path: Path) -> Floats:
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _unfit(folder: Path, received: str) -> BundleError:

@@ -165,7 +165,7 @@ class CompiledHead:
     def rate(self, query: Floats, vectors: Floats, rows: Rows, kernel: Kernel) -> HeadPredictions:
         answers = self.layers.answers(query, vectors, rows, kernel)
         normalised = self.target.normalised(answers[:, 0])
-        value = np.expm1(normalised * np.float32(self.target.scale) + np.float32(self.target.mean))
+        value = self.target.inverse(normalised).astype(np.float32)
         conversion = np.float32(1) / (np.float32(1) + np.exp(-answers[:, 1]))
         return HeadPredictions(value, normalised, conversion)
 
