@@ -9,22 +9,19 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.leaderboard.contest import Contest
 from benchmarks.leaderboard.datasets import DATASETS
-from benchmarks.leaderboard.snapshot import CUT, training_data
+from benchmarks.leaderboard.snapshot import snapshot
 from ml.candidates.assemble import catalogue_at, log_at, users_at
 from ml.candidates.fit import fit_sources
 from ml.candidates.settings import SourceSettings
 from ml.contract.types import Floats, Rows
-from ml.dataset.split import TimeSplit
-from ml.dataset.training_data import TrainingData
 from ml.experiments.recipe import Recipe
-from ml.features.history import SECONDS_PER_DAY, History
+from ml.features.history import History
 from ml.runtime.candidates import NEIGHBOURS, CandidateSettings, SourceTables
 from ml.runtime.sparse_scores import SparseScores
 
@@ -66,7 +63,7 @@ def recalls(contest: Contest, chosen: Mapping[str, float], *, num_users: int) ->
         {name: value for name, value in chosen.items() if name in settings.model_fields}
         for settings in (SourceSettings, CandidateSettings)
     )
-    data = snapshot(contest)
+    data, _ = snapshot(contest, Recipe().split)
     items = catalogue_at(data, data.cut_at)
     log, cut = log_at(data, data.cut_at, items), int(data.cut_at.timestamp())
     tables = fit_sources(log, items, cut=cut, settings=SourceSettings(**fitted))
@@ -87,14 +84,6 @@ def recalls(contest: Contest, chosen: Mapping[str, float], *, num_users: int) ->
                 np.array([np.isin(wanted, first[:depth]).mean() for depth in DEPTHS], np.float32)
             )
     return {name: np.mean(values, axis=0) for name, values in found.items()}
-
-
-def snapshot(contest: Contest) -> TrainingData:
-    """As the leaderboard gives it to Aisle."""
-    cut_at = datetime.fromtimestamp(contest.past.cut, UTC) if contest.has_times else CUT
-    split = TimeSplit.at(cut_at + timedelta(days=7), Recipe().split)
-    days = [(split.test.start - start) // SECONDS_PER_DAY for start in (split.train.start, split.ranker_cuts[0])]
-    return training_data(contest, cuts=[cut_at], oldest_day=days[0], recent_days=days[1])
 
 
 def said(past: History, tables: SourceTables, settings: CandidateSettings, *, at: int) -> dict[str, SparseScores]:

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,8 @@ import numpy as np
 from benchmarks.leaderboard.contest import Contest
 from benchmarks.leaderboard.datasets import DATASETS, Dataset
 from benchmarks.leaderboard.entry import values_of
-from benchmarks.leaderboard.snapshot import CUT
-from benchmarks.sources import snapshot
+from benchmarks.leaderboard.snapshot import snapshot
 from ml.contract.types import Floats, Rows
-from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.experiments.recipe import Recipe
 from ml.features.history import Histories
@@ -89,10 +86,7 @@ def measured(
     on_epoch: Callable[[Measured], None] = lambda _: None,
 ) -> list[Measured]:
     """Both stages, judged after every epoch by at most so many users, after the last by everyone."""
-    cut_at = datetime.fromtimestamp(contest.past.cut, UTC) if contest.has_times else CUT
-    recipe = Recipe()
-    split = TimeSplit.at(cut_at + timedelta(days=recipe.split.test_days), recipe.split)
-    data = snapshot(contest.without_answers())
+    data, split = snapshot(contest.without_answers(), Recipe().split)
     judges = [some_of(contest, users)] * (settings.epochs + settings.carry_on_epochs - 1) + [contest]
     found: list[Measured] = []
     clock = _Clock()
@@ -100,7 +94,7 @@ def measured(
     def judge(retriever: TrainedRetriever) -> None:
         wall, cpu = clock.stop()
         by = judges[len(found)]
-        lists = lists_of(retriever, by, data, at=int(cut_at.timestamp()))
+        lists = lists_of(retriever, by, data, at=int(data.cut_at.timestamp()))
         values = values_of([lists], [by], metrics)
         means = {name: float(np.nanmean(each)) for name, each in values.items()}
         found.append(Measured(len(found) + 1, wall, cpu, means))

@@ -2,20 +2,19 @@
 
 import tempfile
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.leaderboard.contest import DEPTH, Contest
-from benchmarks.leaderboard.snapshot import CUT, training_data
+from benchmarks.leaderboard.snapshot import asked_at, snapshot
 from ml.candidates.assemble import bundle_at
 from ml.candidates.models import Models, StoredRetriever
 from ml.contract.types import Floats, Rows
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.experiments.recipe import Recipe
-from ml.features.history import SECONDS_PER_DAY
 from ml.ranking.fit import fit_ranker
 from ml.retrieval.stages import train_stages
 from ml.runtime.bundle import Bundle
@@ -41,19 +40,12 @@ def lists(contest: Contest, recipe: Recipe | None = None) -> dict[str, Rows]:
 
 def trained(contest: Contest, recipe: Recipe, folder: Path) -> tuple[Bundle, datetime]:
     """A bundle of the instant the contest asks at, and that instant. Its towers stay in the folder, which must outlive it."""
-    cut_at = datetime.fromtimestamp(contest.past.cut, UTC) if contest.has_times else CUT
-    # The graph holds back a week to judge by; here the contest has done so already, and that week is the one after the cut.
-    split = TimeSplit.at(cut_at + timedelta(days=recipe.split.test_days), recipe.split)
-    data = training_data(
-        contest,
-        cuts=[cut_at, *(datetime.fromtimestamp(cut, UTC) for cut in reversed(split.ranker_cuts))],
-        oldest_day=(split.test.start - split.train.start) // SECONDS_PER_DAY,
-        recent_days=(split.test.start - split.ranker_cuts[0]) // SECONDS_PER_DAY,
-    )
+    data, split = snapshot(contest, recipe.split)
     rules = recipe.request.rules.model_copy(update={"exclude_purchased": not contest.repeats})
     recipe = recipe.model_copy(update={"request": recipe.request.model_copy(update={"rules": rules})})
     learned = models(data, split, recipe, folder)
-    return bundle_at(data, cut_at, models=learned, settings=recipe.request, source_settings=recipe.sources), cut_at
+    bundle = bundle_at(data, data.cut_at, models=learned, settings=recipe.request, source_settings=recipe.sources)
+    return bundle, data.cut_at
 
 
 def models(data: TrainingData, split: TimeSplit, recipe: Recipe, folder: Path) -> Models:
@@ -69,8 +61,8 @@ def models(data: TrainingData, split: TimeSplit, recipe: Recipe, folder: Path) -
 def by_towers(contest: Contest, bundle: Bundle) -> Rows:
     """Lists by the two towers alone, over the whole catalogue."""
     models = Models(bundle.encoder, bundle.towers)
-    cut = contest.past.cut if contest.has_times else int(CUT.timestamp())
-    queries = models.user_vectors(bundle.users, bundle.items, at=cut, at_most=len(bundle.users))
+    at = int(asked_at(contest).timestamp())
+    queries = models.user_vectors(bundle.users, bundle.items, at=at, at_most=len(bundle.users))
     known = _rows(bundle.items.vocabulary.ids.to_pylist())
     place = np.full(contest.past.num_log_users, -1, np.int64)
     place[_rows(bundle.users.vocabulary.ids.to_pylist())] = np.arange(len(bundle.users))

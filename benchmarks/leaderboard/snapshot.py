@@ -6,7 +6,7 @@ computed here by one query each, since a contest needs no dirt removed; a test h
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import numpy as np
@@ -17,6 +17,7 @@ from ml.contract.columns import DIM_ITEMS, DIM_USERS, ENCODED_EVENTS, FEAT_ITEMS
 from ml.contract.events import DECAY_DAYS, EVENT_TYPES, EVENT_WEIGHTS, EventType
 from ml.contract.types import Rows, Seconds
 from ml.dataset.event_shards import EventShards
+from ml.dataset.split import SplitSettings, TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.features.history import SECONDS_PER_DAY
 from ml.features.log import InteractionLog
@@ -25,6 +26,25 @@ CUT = datetime(2024, 1, 1, tzinfo=UTC)
 """Where the past of a set without instants is made to end."""
 LATELY = 1 / 6
 """Share of each user's events that such a set is given as the newest ones, at least one."""
+
+
+def asked_at(contest: Contest) -> datetime:
+    """When a contest asks."""
+    return datetime.fromtimestamp(contest.past.cut, UTC) if contest.has_times else CUT
+
+
+def snapshot(contest: Contest, settings: SplitSettings) -> tuple[TrainingData, TimeSplit]:
+    """All that Aisle is given of a contest, and how its time is divided."""
+    cut_at = asked_at(contest)
+    # The graph holds back a week to judge by; here the contest has done so already, and that week is the one after the cut.
+    split = TimeSplit.at(cut_at + timedelta(days=settings.test_days), settings)
+    data = training_data(
+        contest,
+        cuts=[cut_at, *(datetime.fromtimestamp(cut, UTC) for cut in reversed(split.ranker_cuts))],
+        oldest_day=(split.test.start - split.train.start) // SECONDS_PER_DAY,
+        recent_days=(split.test.start - split.ranker_cuts[0]) // SECONDS_PER_DAY,
+    )
+    return data, split
 
 
 def training_data(contest: Contest, *, cuts: Sequence[datetime], oldest_day: int, recent_days: int) -> TrainingData:
