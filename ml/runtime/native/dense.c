@@ -5,6 +5,8 @@
 #ifndef LANES
 #include <stdint.h>
 
+#include "lanes.h"
+
 enum { TOGETHER = 4, WIDEST = 1024 /* dense.py asks for no wider layer. */ };
 
 /* `weights [inputs, outputs]`, `bias [outputs]`; outputs are a multiple of 16. */
@@ -17,9 +19,6 @@ struct layer {
 #define PARAMETERS const float *table, int64_t stride, const int32_t *rows, int64_t num_rows, const struct layer *layers, \
     int64_t num_layers, float *answers, int64_t num_answers
 #define ARGUMENTS table, stride, rows, num_rows, layers, num_layers, answers, num_answers
-#define JOINED(name, lanes) name##_##lanes
-#define WITH(name, lanes) JOINED(name, lanes)
-#define OWN(name) WITH(name, LANES)
 
 #define LANES 4
 #define AHEAD 2
@@ -29,31 +28,21 @@ struct layer {
 #undef LANES
 #undef TARGET
 #define LANES 8
-#define TARGET __attribute__((target("avx2")))
+#define TARGET EIGHT_LANES
 #include "dense.c"
 #undef LANES
 #undef AHEAD
 #undef TARGET
 #define LANES 16
 #define AHEAD 4
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET SIXTEEN_LANES
 #include "dense.c"
 #endif
 
 /* `answers [num_rows, num_answers]` of the last layer for `rows` of `table [many, stride]`, whose first numbers the first layer takes; negatives
    become 0 after each layer but the last. */
 int64_t dense_layers(PARAMETERS) {
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-        layers_16(ARGUMENTS);
-        return 0;
-    }
-    if (__builtin_cpu_supports("avx2")) {
-        layers_8(ARGUMENTS);
-        return 0;
-    }
-#endif
-    layers_4(ARGUMENTS);
+    CALL_WIDEST(layers)
     return 0;
 }
 

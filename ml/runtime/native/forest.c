@@ -6,6 +6,8 @@
 #ifndef LANES
 #include <stdint.h>
 
+#include "lanes.h"
+
 enum { ROWS = 16, BITS = 32 };
 struct column { int32_t feature; float fill; int32_t start, end; };
 struct split { float threshold; int32_t word; uint32_t mask; };
@@ -13,9 +15,6 @@ struct split { float threshold; int32_t word; uint32_t mask; };
 #define PARAMETERS const float *features, int64_t num_rows, int64_t num_features, const struct column *columns, int64_t num_columns, \
     const struct split *splits, const int32_t *tree_words, int64_t num_trees, const double *leaf_values, void *space, double *scores
 #define ARGUMENTS features, num_rows, num_features, columns, num_columns, splits, tree_words, num_trees, leaf_values, space, scores
-#define JOINED(name, lanes) name##_##lanes
-#define WITH(name, lanes) JOINED(name, lanes)
-#define OWN(name) WITH(name, LANES)
 
 #define LANES 4
 #define TARGET
@@ -24,28 +23,18 @@ struct split { float threshold; int32_t word; uint32_t mask; };
 #undef LANES
 #undef TARGET
 #define LANES 8
-#define TARGET __attribute__((target("avx2")))
+#define TARGET EIGHT_LANES
 #include "forest.c"
 #undef LANES
 #undef TARGET
 #define LANES 16
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET SIXTEEN_LANES
 #include "forest.c"
 #endif
 
 /* `space` has room for ROWS + 1 words of each word of the trees, and a byte of each column. */
 int64_t score_forest(PARAMETERS) {
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-        score_16(ARGUMENTS);
-        return 0;
-    }
-    if (__builtin_cpu_supports("avx2")) {
-        score_8(ARGUMENTS);
-        return 0;
-    }
-#endif
-    score_4(ARGUMENTS);
+    CALL_WIDEST(score)
     return 0;
 }
 
