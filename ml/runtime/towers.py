@@ -1,4 +1,4 @@
-"""The towers and the rating head as a request runs them: ONNX graphs, one core, no TensorFlow."""
+"""The towers and the rating head as a request runs them: compiled, or as ONNX graphs; one core, no TensorFlow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
