@@ -1,5 +1,6 @@
 """`python -m serving`: listens on AISLE_SERVICE_HOST and AISLE_SERVICE_PORT, with AISLE_WORKERS processes."""
 
+import gc
 import signal
 import sys
 from logging.config import dictConfig
@@ -18,6 +19,7 @@ def main() -> int:
         from serving.workers.supervisor import supervise
 
         return supervise(settings)
+    gc.disable()  # until `settle_memory`: what is made before the service answers is here to stay
     from serving.server import run
 
     run(settings)

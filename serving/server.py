@@ -97,13 +97,14 @@ class GracefulServer(uvicorn.Server):
 
 
 def settle_memory() -> None:
-    """Spare the collector what is here to stay: code, routes, the first release, 150,000 objects in all.
+    """Collect garbage from now on, but spare the collector what is here to stay: code, routes, the first release, 150,000 objects in all.
 
     A full collection would look at each of them and hold up every list for 0.1 s. A release that is opened makes enough new objects to
     bring one about, so one fell into most swaps. What is kept here is still freed when nobody holds it: a bundle is in no ring.
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def run(

@@ -115,16 +115,20 @@ class Manifest(BaseModel):
 REMEDY = "Re-materialise `candidate_bundle`, or pin AISLE_BUNDLE to an older version."
 
 
+_BLOCK = 1 << 18
+"""Bytes, which stay in the core's own cache until they are hashed."""
+
+
 def file_entry(path: Path, *, rest: Callable[[], None] = lambda: None) -> FileEntry:
     """What a manifest says of a file.
 
     Args:
-        rest: called between any two blocks of a megabyte.
+        rest: called between any two blocks of a quarter of a megabyte.
     """
-    with path.open("rb") as file:
-        digest = sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
+    block, digest = memoryview(bytearray(_BLOCK)), sha256()
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            digest.update(block[:size])
             rest()
     return FileEntry(sha256=digest.hexdigest(), size=path.stat().st_size)
 

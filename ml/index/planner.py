@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from ml.contract.errors import DataError
 from ml.contract.files import locked, sync_tree
 from ml.contract.types import Floats, Rows
+from ml.runtime.mapped import mapped
 from ml.runtime.search import ExactIndex, Index, PartitionedIndex, ScannIndex, open_index
 
 
@@ -68,7 +69,7 @@ class BuiltIndex:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        vectors = mapped(folder / "vectors.npy")
         report = TypeAdapter(IndexReport).validate_json((folder / "report.json").read_bytes())
         return cls(open_index(folder / "index", vectors), vectors, report)
 
@@ -113,7 +114,7 @@ class _Parts:
 
     starts: tuple[int, ...]
     searchers: tuple[Any, ...]
-    dimension: int
+    vectors: Floats
 
     @classmethod
     def of(cls, vectors: Floats, settings: IndexSettings, folder: Path) -> Self:
@@ -121,19 +122,19 @@ class _Parts:
         num_parts = -(-len(vectors) // settings.items_per_part)
         starts = tuple(int(start) for start in np.linspace(0, len(vectors), num_parts + 1))
         if num_parts == 1:
-            return cls(starts, (_scann_searcher(vectors, k=settings.k),), vectors.shape[1])
+            return cls(starts, (_scann_searcher(vectors, k=settings.k),), vectors)
         parts = [np.ascontiguousarray(vectors[start:end]) for start, end in pairwise(starts)]
         keys = [_part_key(rows, settings) for rows in parts]
         searchers = tuple(_kept_searcher(folder / key, rows, settings) for key, rows in zip(keys, parts, strict=True))
         for left in folder.iterdir():
             if left.is_dir() and left.name not in keys:
                 shutil.rmtree(left)
-        return cls(starts, searchers, vectors.shape[1])
+        return cls(starts, searchers, vectors)
 
     def index(self, share: float, *, reorder: int) -> Index:
         """The index that searches this share of each part's leaves and scores so many of its items again."""
         parts = tuple(
-            ScannIndex(searcher, end - start, self.dimension, max(int(_num_leaves(end - start) * share), 1), reorder)
+            ScannIndex(searcher, self.vectors[start:end], max(int(_num_leaves(end - start) * share), 1), reorder)
             for searcher, (start, end) in zip(self.searchers, pairwise(self.starts), strict=True)
         )
         return parts[0] if len(parts) == 1 else PartitionedIndex(parts, self.starts)
@@ -148,7 +149,7 @@ class _Parts:
 def _kept_searcher(folder: Path, rows: Floats, settings: IndexSettings) -> Any:
     """From an earlier build that was killed, where it got so far."""
     if not folder.exists():
-        built = ScannIndex(_scann_searcher(rows, k=settings.k), len(rows), rows.shape[1], 1, settings.k)
+        built = ScannIndex(_scann_searcher(rows, k=settings.k), rows, 1, settings.k)
         draft = folder.with_name(f"unfinished-{folder.name}")
         shutil.rmtree(draft, ignore_errors=True)
         built.save(draft)
@@ -219,7 +220,7 @@ def _scann_searcher(vectors: Floats, *, k: int) -> Any:
     builder = scann_ops_pybind.builder(vectors, k, "dot_product")
     builder = builder.tree(leaves, max(leaves // 10, 1), training_sample_size=min(len(vectors), 250_000))
     # Two dimensions a block and 0.2 are what the paper's authors recommend for unit vectors (docs/algorithms.md).
-    return builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(max(200, k)).build()
+    return builder.score_ah(2, anisotropic_quantization_threshold=0.2).build()
 
 
 def _report(

@@ -1,8 +1,9 @@
 """A trained retriever as files: a SavedModel for TensorFlow Serving, ONNX graphs for our own service."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ml.contract.types import Floats
 from ml.features.tower_inputs import ITEM_ATTRIBUTES
 from ml.retrieval.trained import TARGET, VOCABULARIES, TrainedRetriever
 from ml.runtime.dense import WIDEST, HeadLayers
-from ml.runtime.query_tower import QueryWeights
+from ml.runtime.query_tower import QueryWeights, table_file
 from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, RATING_HEAD, RATING_LAYERS
 
 SAVED_MODEL = "saved_model"
@@ -23,6 +24,8 @@ CATALOGUE_COLUMNS = ("item_id", *ITEM_ATTRIBUTES, "price")
 SEEN = "seen_numbers"
 """Column of `CandidateInputs.numbers`, where items have vectors."""
 OPSET = 17
+CANDIDATE_ITEMS = "candidate_items.npy"
+"""What the candidate tower learned of each item."""
 
 
 def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.Table) -> None:
@@ -51,13 +54,15 @@ def export_retriever(trained: TrainedRetriever, folder: Path, *, catalogue: pa.T
 
 
 def export_graphs(trained: TrainedRetriever, folder: Path) -> None:
-    """`query_tower.onnx` with `query_tower.npz` and its tables, `candidate_tower.onnx`, `vocabularies/`; and when the recipe rates
-    `rating_head.onnx`, `rating_head.npz` and `target.json`."""
+    """`query_tower.onnx` with `query_tower.npz`, `candidate_tower.onnx`, the tables these look up in, `vocabularies/`; and when the recipe
+    rates `rating_head.onnx`, `rating_head.npz` and `target.json`."""
     trained.encoder.save(folder / VOCABULARIES)
+    for file, layer in {**_query_files(trained), **_candidate_files(trained)}.items():
+        np.save(folder / file, _embeddings(layer))
     _write_query_tower(trained, folder / QUERY_TOWER)
     # The graph answers where events look at each other, and where the recipe crosses users' attributes.
     if trained.settings.history_encoder == "pooled" and not trained.encoder.user_crosses:
-        query_weights(trained).save(folder)
+        query_weights(trained).save_layers(folder)
     _write_candidate_tower(trained, folder / CANDIDATE_TOWER)
     if trained.target is not None:
         (folder / TARGET).write_text(trained.target.model_dump_json(indent=1))
@@ -75,10 +80,7 @@ def _write_query_tower(trained: TrainedRetriever, path: Path) -> None:
     def query_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(QueryTensors(*parts))}
 
-    tables = [tower.user_table, tower.history.item_table, *_factors(tower)]
-    if tower.preference is not None:
-        tables.append(tower.preference.item_vectors)
-    _write_graph(query_tower, query_specs(trained.encoder), path, tables=tables)
+    _write_graph(query_tower, query_specs(trained.encoder), path, tables=_query_files(trained))
 
 
 def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
@@ -89,11 +91,30 @@ def _write_candidate_tower(trained: TrainedRetriever, path: Path) -> None:
     def candidate_tower(*parts: Any) -> dict[str, Any]:
         return {"vector": tower(CandidateTensors(*parts))}
 
-    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=[tower.item_table, *_factors(tower)])
+    _write_graph(candidate_tower, candidate_specs(trained.encoder), path, tables=_candidate_files(trained))
 
 
-def _factors(tower: Any) -> list[Any]:
-    return [tower.factors.table] if tower.factors is not None else []
+def _query_tables(trained: TrainedRetriever) -> dict[str, Any]:
+    """The embedding layers of `QueryWeights`, by their names there."""
+    tower = trained.model.query_tower
+    given = None if tower.preference is None else tower.preference.item_vectors
+    tables = {"users": tower.user_table, "items": tower.history.item_table, **_factors(trained), "given": given}
+    return {name: layer for name, layer in tables.items() if layer is not None}
+
+
+def _query_files(trained: TrainedRetriever) -> dict[str, Any]:
+    return {table_file(name): layer for name, layer in _query_tables(trained).items()}
+
+
+def _candidate_files(trained: TrainedRetriever) -> dict[str, Any]:
+    factors = {table_file(name): layer for name, layer in _factors(trained).items()}
+    return {CANDIDATE_ITEMS: trained.model.candidate_tower.item_table, **factors}
+
+
+def _factors(trained: TrainedRetriever) -> dict[str, Any]:
+    """Which both towers look up in."""
+    factors = trained.model.factors
+    return {} if factors is None else {"factors": factors.table}
 
 
 def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
@@ -105,7 +126,7 @@ def _write_rating_head(trained: TrainedRetriever, path: Path) -> None:
         named = {"value": found.value, "value_normalized": found.value_normalized, "conversion": found.conversion}
         return named if found.click is None else {**named, "click": found.click}
 
-    _write_graph(rating_head, rating_specs(trained.settings.tower_dim), path)
+    _write_graph(rating_head, rating_specs(trained.settings.tower_dim), path, tables={})
 
 
 def query_weights(trained: TrainedRetriever) -> QueryWeights:
@@ -114,8 +135,7 @@ def query_weights(trained: TrainedRetriever) -> QueryWeights:
     history = tower.history
     ones = np.ones(history.num_events, np.float32)
     return QueryWeights(
-        users=_embeddings(tower.user_table),
-        items=_embeddings(history.item_table),
+        **{name: _embeddings(layer) for name, layer in _query_tables(trained).items()},
         place_scores=history.place_scores.numpy(),
         event_scores=history.event_scores.numpy()[:, 0],
         event_signs=ones if history.event_signs is None else history.event_signs.numpy()[:, 0],
@@ -135,8 +155,7 @@ def _factor_weights(factors: Any) -> dict[str, Any]:
         return {}
     from ml.retrieval.towers import FACTORS_AT_MOST
 
-    weight = np.full(1, factors.weight / FACTORS_AT_MOST, np.float32)
-    return {"factors": _embeddings(factors.table), "factor_weight": weight}
+    return {"factor_weight": np.full(1, factors.weight / FACTORS_AT_MOST, np.float32)}
 
 
 def _given_weights(tower: Any) -> dict[str, Any]:
@@ -145,7 +164,6 @@ def _given_weights(tower: Any) -> dict[str, Any]:
     if preference is None:
         return {}
     return {
-        "given": _embeddings(preference.item_vectors),
         "given_sizes": np.asarray(preference.sizes, np.float32),
         "likes": preference.likes,
         "projection": np.concatenate([projection.kernel.numpy() for projection in tower.vectors.projections]),
@@ -168,13 +186,13 @@ def head_layers(trained: TrainedRetriever) -> HeadLayers:
     )
 
 
-def _write_graph(function: Any, specs: list[Any], path: Path, *, tables: Sequence[Any] = ()) -> None:
+def _write_graph(function: Any, specs: list[Any], path: Path, *, tables: Mapping[str, Any]) -> None:
     """A function of tensors as an ONNX file.
 
     Args:
-        tables: embedding layers the function looks up in. They are inputs while tf2onnx converts and constants in the file:
-            tf2onnx copies a constant dozens of times. With 100 thousand items and 20 thousand users (30 MB of tables) it
-            took 18 s and 1.7 GB; a million items would not fit.
+        tables: embedding layers the function looks up in, by their files beside `path`. They are inputs while tf2onnx
+            converts, which copies a constant dozens of times: with 100 thousand items and 20 thousand users (30 MB of tables) it
+            took 18 s and 1.7 GB; a million items would not fit. The file then names where they lie.
     """
     import onnx
     import tf2onnx
@@ -182,20 +200,35 @@ def _write_graph(function: Any, specs: list[Any], path: Path, *, tables: Sequenc
     from ml.retrieval.legacy_keras import tf
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    names = [f"table_{place}" for place in range(len(tables))]
-    shapes = [tf.TensorSpec(layer.embeddings.shape, tf.float32, n) for n, layer in zip(names, tables, strict=True)]
+    files, layers = {Path(file).stem: path.with_name(file) for file in tables}, list(tables.values())
+    shapes = [tf.TensorSpec(layer.embeddings.shape, tf.float32, n) for n, layer in zip(files, layers, strict=True)]
 
     def of_tables(*inputs: Any) -> Any:
-        with _looking_up(tables, inputs[len(specs) :]):
+        with _looking_up(layers, inputs[len(specs) :]):
             return function(*inputs[: len(specs)])
 
     graph, _ = tf2onnx.convert.from_function(tf.function(of_tables), input_signature=[*specs, *shapes], opset=OPSET)
-    inputs = [given for given in graph.graph.input if given.name not in names]
+    inputs = [given for given in graph.graph.input if given.name not in files]
     del graph.graph.input[:]
     graph.graph.input.extend(inputs)
-    for name, layer in zip(names, tables, strict=True):
-        graph.graph.initializer.append(onnx.numpy_helper.from_array(layer.embeddings.numpy(), name))
+    graph.graph.initializer.extend(_table_in(file, name) for name, file in files.items())
     onnx.save(graph, str(path))
+
+
+def _table_in(path: Path, name: str) -> Any:
+    """A table as ONNX's external data: the numbers stay in the file that `np.save` wrote, where the kernel reads them too.
+
+    With their checksum in it, the hash of a graph is one of its tables as well.
+    """
+    import onnx
+
+    table = np.load(path, mmap_mode="r")
+    tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=table.shape)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    where = {"location": path.name, "offset": table.offset, "length": table.nbytes, "checksum": sha1(table).hexdigest()}
+    for key, value in where.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from ml.runtime.mapped import mapped
 
 QUERY_WEIGHTS = "query_tower.npz"
 QUERY_TABLES = ("users", "items", "factors", "given")
-"""Each in a file of its own, mapped: the processes of one machine share it."""
+"""Each in a file of its own, mapped: the processes of one machine share it, and the graph reads the same file."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,19 @@ class QueryWeights:
         return self.users.shape[1] + (0 if self.factors is None else self.factors.shape[1] - 1)
 
     def save(self, folder: Path) -> None:
+        for name in QUERY_TABLES:
+            if getattr(self, name) is not None:
+                np.save(folder / table_file(name), np.ascontiguousarray(getattr(self, name), np.float32))
+        self.save_layers(folder)
+
+    def save_layers(self, folder: Path) -> None:
+        """All but the tables, which the graph reads as well."""
         small: dict[str, Any] = {}
         for part in fields(self):
             value = getattr(self, part.name)
-            if value is None:
-                continue
             if part.name in QUERY_TABLES:
-                np.save(folder / _table(part.name), np.ascontiguousarray(value, np.float32))
-            elif part.name == "layers":
+                continue
+            if part.name == "layers":
                 small |= {f"weights_{place}": weights for place, (weights, _) in enumerate(value)}
                 small |= {f"bias_{place}": bias for place, (_, bias) in enumerate(value)}
             elif part.name == "attributes":
@@ -100,7 +105,9 @@ class QueryWeights:
             parts: dict[str, Any] = {name: np.ascontiguousarray(stored[name], np.float32) for name in stored.files}
         layers = tuple((parts.pop(f"weights_{n}"), parts.pop(f"bias_{n}")) for n in range(_count(parts, "weights_")))
         attributes = tuple(parts.pop(f"attribute_{n}") for n in range(_count(parts, "attribute_")))
-        tables = {name: mapped(folder / _table(name)) for name in QUERY_TABLES if (folder / _table(name)).exists()}
+        tables = {
+            name: mapped(folder / table_file(name)) for name in QUERY_TABLES if (folder / table_file(name)).exists()
+        }
         try:
             weights = cls(**parts, **tables, layers=layers, attributes=attributes)
         except TypeError as error:
@@ -214,7 +221,8 @@ def _dense(weights: Floats, bias: Floats | None) -> tuple[int, ...]:
     return address(weights, np.float32), 0 if bias is None else address(bias, np.float32), *weights.shape
 
 
-def _table(name: str) -> str:
+def table_file(name: str) -> str:
+    """Of one of `QUERY_TABLES`, in a bundle."""
     return f"query_{name}.npy"
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from ml.contract.errors import BundleError, ContractError
 from ml.contract.types import Floats, Rows
+from ml.runtime.likeness import scores_into
+from ml.runtime.order import falling
 
 MAX_RESULTS = 10_000
 SCORES_AT_ONCE = 2**25
@@ -76,35 +78,48 @@ class ExactIndex:
 
 @dataclass(frozen=True)
 class ScannIndex:
-    """Partitioned, quantised, re-scored search (Guo et al. 2020, "Accelerating Large-Scale Inference with Anisotropic
-    Vector Quantization"), through the `scann` wheel."""
+    """Partitioned, quantised search (Guo et al. 2020, "Accelerating Large-Scale Inference with Anisotropic Vector Quantization"),
+    through the `scann` wheel. What it finds is scored again by the vectors themselves, here: ScaNN would keep a copy of them all."""
 
     searcher: Any
-    num_items: int
-    dimension: int
+    vectors: Floats
+    """`[num_items, dimension]`, what it was built from."""
     leaves_to_search: int
     reorder: int
+    """So many are scored again, or as many as are asked for where that is more."""
 
     @property
     def kind(self) -> str:
         return "scann"
 
     def search(self, queries: Floats, k: int) -> tuple[Rows, Floats]:
-        k = checked(queries, k, num_items=self.num_items, dimension=self.dimension)
-        rows, scores = self.searcher.search_batched(
+        """As of every index; where the leaves hold fewer items one of them fills the end, with scores of -inf."""
+        num_items, dimension = self.vectors.shape
+        k = checked(queries, k, num_items=num_items, dimension=dimension)
+        near = min(max(self.reorder, k), num_items)
+        found, approximate = self.searcher.search_batched(
             queries,
-            final_num_neighbors=k,
-            pre_reorder_num_neighbors=max(self.reorder, k),
+            final_num_neighbors=near,
+            pre_reorder_num_neighbors=near,  # of an index from before that was done here
             leaves_to_search=self.leaves_to_search,
         )
-        return rows.astype(np.int32), scores.astype(np.float32)
+        rows, missing = found.astype(np.int32), np.isnan(approximate)
+        scores = np.empty(rows.shape, np.float32)
+        for near_rows, products, lacks, query in zip(rows, scores, missing, np.ascontiguousarray(queries), strict=True):
+            near_rows[lacks] = near_rows[0]
+            scores_into(products, self.vectors, near_rows, query)
+            products[lacks] = -np.inf
+            best = falling(products)
+            near_rows[:], products[:] = near_rows[best], products[best]
+        return rows[:, :k], scores[:, :k]
 
     def save(self, folder: Path) -> None:
+        num_items, dimension = self.vectors.shape
         _describe(
             folder,
             kind=self.kind,
-            num_items=self.num_items,
-            dimension=self.dimension,
+            num_items=num_items,
+            dimension=dimension,
             leaves_to_search=self.leaves_to_search,
             reorder=self.reorder,
         )
@@ -122,7 +137,7 @@ class ScannIndex:
                 f"{list(vectors.shape)}. Re-materialise `ann_index` and `candidate_bundle`."
             )
         searcher = scann_ops_pybind.load_searcher(str(folder / "scann"))
-        return cls(searcher, num_items, dimension, described["leaves_to_search"], described["reorder"])
+        return cls(searcher, vectors, described["leaves_to_search"], described["reorder"])
 
 
 def _scann() -> Any:

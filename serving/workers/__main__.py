@@ -1,6 +1,7 @@
 """`python -m serving.workers`: one worker, started by the supervisor and by nobody else."""
 
 import argparse
+import gc
 import os
 import socket
 from functools import partial
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--supervisor", type=int, required=True, help="its process id")
     parser.add_argument("--gently", action="store_true", help="other workers answer and come first until this one does")
     told = parser.parse_args()
+    gc.disable()  # until `settle_memory`: what is made before the service answers is here to stay
     if told.gently:
         behind_others(partial(import_module, "serving.server"))
     from serving.server import run

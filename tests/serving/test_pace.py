@@ -123,15 +123,15 @@ def test_a_file_is_read_again_only_when_somebody_touched_it(tmp_path: Path) -> N
     hashes, path = Hashes(lambda: rests.append(None)), tmp_path / "vectors.npy"
     path.write_bytes(b"a" * (3 << 20))
     assert hashes.entry_of(path) == hashes.entry_of(path) == file_entry(path)
-    assert len(rests) == 3, "a rest for each megabyte, once"
+    assert len(rests) == 3 * 4, "a rest for each quarter of a megabyte, once"
     status = path.stat()
     path.write_bytes(b"b" * (3 << 20))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # a copy that keeps times is found out all the same
     assert hashes.entry_of(path) == file_entry(path)
-    assert len(rests) == 6
+    assert len(rests) == 6 * 4
     hashes.forget()
     hashes.entry_of(path)
-    assert len(rests) == 9
+    assert len(rests) == 9 * 4
 
 
 def test_a_real_wait_ends_at_once_when_the_service_stops() -> None:

@@ -17,9 +17,12 @@ def test_the_collector_is_spared_what_was_there_when_the_service_began_to_answer
     server = GracefulServer(uvicorn.Config(lambda: None), Withdrawal(), drain_seconds=0, on_ready=None, supervisor=None)
     server.started = True
     before = gc.get_freeze_count()
+    gc.disable()  # as while a process starts
     try:
         asyncio.run(server.startup())
+        assert gc.isenabled()
         assert gc.get_freeze_count() > before + 10_000
         assert len(gc.get_objects()) < 10_000, "what a full collection looks at"
     finally:
+        gc.enable()
         gc.unfreeze()

@@ -12,7 +12,7 @@ import pytest
 import ml.index.planner as planner
 from ml.contract.errors import BundleError, ContractError, DataError
 from ml.index.planner import BuiltIndex, IndexSettings, build_index, has_scann, recall
-from ml.runtime.search import ExactIndex, PartitionedIndex, open_index
+from ml.runtime.search import ExactIndex, PartitionedIndex, ScannIndex, open_index
 
 NUM_ITEMS, DIMENSION = 3_000, 16
 
@@ -64,6 +64,43 @@ def test_an_index_answers_the_same_after_its_folder_was_moved(built, tmp_path):
     again = BuiltIndex.load(tmp_path / "b")
     np.testing.assert_array_equal(again.index.search(QUERIES, 20)[0], built.index.search(QUERIES, 20)[0])
     assert again.report == built.report
+
+
+def test_scores_are_products_with_the_vectors_themselves(built):
+    rows, scores = built.index.search(QUERIES, 50)
+    np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", QUERIES, VECTORS[rows]), atol=1e-6)
+
+
+@pytest.mark.scann
+def test_no_vector_is_kept_twice(tmp_path):
+    build_index(VECTORS, QUERIES, settings=SETTINGS["scann"]).save(tmp_path)
+    assert sum(path.stat().st_size for path in (tmp_path / "index" / "scann").iterdir()) < VECTORS.nbytes / 2
+
+
+@pytest.mark.scann
+def test_where_leaves_hold_too_few_items_one_of_them_fills_the_end():
+    searcher = planner._scann_searcher(VECTORS, k=100)
+    rows, scores = ScannIndex(searcher, VECTORS, leaves_to_search=1, reorder=200).search(QUERIES, 1_000)
+    for found, products in zip(rows, scores, strict=True):
+        missing = np.isneginf(products)
+        assert 0 < missing.sum() < 1_000
+        assert set(found[missing]) <= set(found[~missing])
+        assert len(set(found[~missing])) == (~missing).sum()
+
+
+@pytest.mark.scann
+def test_an_index_of_before_vectors_were_kept_once_finds_the_same(tmp_path):
+    from scann.scann_ops.py import scann_ops_pybind
+
+    builder = scann_ops_pybind.builder(VECTORS, 100, "dot_product").tree(54, 5, training_sample_size=NUM_ITEMS)
+    older = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(200).build()
+    ScannIndex(older, VECTORS, leaves_to_search=20, reorder=200).save(tmp_path)
+    rows, scores = open_index(tmp_path, VECTORS).search(QUERIES, 100)
+    expected = older.search_batched(
+        QUERIES, final_num_neighbors=100, pre_reorder_num_neighbors=200, leaves_to_search=20
+    )
+    for found, as_before in zip((rows, scores), expected, strict=True):
+        np.testing.assert_allclose(found, as_before, atol=1e-6)
 
 
 @pytest.mark.parametrize("k", [0, -1, 10_001])

@@ -7,6 +7,7 @@ from ml.dataset.examples import RetrievalExamples
 from ml.dataset.split import Window
 from ml.dataset.training_data import TrainingData
 from ml.features.history import SECONDS_PER_DAY, Histories
+from ml.features.tower_inputs import QueryInputs
 from ml.retrieval.settings import RetrieverSettings
 from ml.retrieval.stages import examples_of
 from ml.retrieval.trained import TrainedRetriever
@@ -25,15 +26,18 @@ def examples(data: TrainingData, settings: RetrieverSettings = SETTINGS, window:
 
 def query_vectors(trained: TrainedRetriever, data: TrainingData, *, at: int = TRAIN.end) -> Floats:
     """Of every user of the shop at an instant."""
+    return trained.query_vectors(query_inputs(trained, data, at=at))
+
+
+def query_inputs(trained: TrainedRetriever, data: TrainingData, *, at: int = TRAIN.end) -> QueryInputs:
     rows = np.arange(data.users_by_row.num_rows, dtype=np.int32)
-    inputs = trained.encoder.queries(
+    return trained.encoder.queries(
         trained.encoder.user_ids(data.users_by_row),
         Histories.of(data.log.before(at), num_users=len(rows)),
         rows,
         np.full(len(rows), at, np.int64),
         item_indexes=trained.encoder.item_indexes(data.items_by_row["item_id"]),
     )
-    return trained.query_vectors(inputs)
 
 
 def recall_at(k: int, scores: Floats, data: TrainingData) -> float:

@@ -2,16 +2,18 @@
 
 import shutil
 from dataclasses import replace
+from hashlib import sha1
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pytest
 
 from ml.features.history import History
 from ml.features.transforms import TargetTransform, cyclical_time
 from ml.runtime.query_tower import QUERY_WEIGHTS
-from ml.runtime.towers import QUERY_TOWER, OnnxTowers
+from ml.runtime.towers import CANDIDATE_TOWER, QUERY_TOWER, OnnxTowers
 from tests import world
 from tests.ml.retrieval import shop
 from tools import build_kernel
@@ -201,8 +203,32 @@ def test_a_tower_whose_events_look_at_each_other_is_left_to_its_graph(data, tmp_
     from ml.retrieval.train import train_retriever
 
     settings = shop.SETTINGS.model_copy(update={"epochs": 1, "history_encoder": "self_attention"})
-    export_graphs(train_retriever(shop.examples(data), settings), tmp_path)
-    assert OnnxTowers.open(tmp_path).compiled_query is None
+    trained = train_retriever(shop.examples(data), settings)
+    export_graphs(trained, tmp_path)
+    towers = OnnxTowers.open(tmp_path)
+    assert towers.compiled_query is None
+    inputs = shop.query_inputs(trained, data)
+    assert towers.query(inputs) == pytest.approx(trained.query_vectors(inputs), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("graph", "tables"),
+    [(QUERY_TOWER, {"query_users", "query_items"}), (CANDIDATE_TOWER, {"candidate_items"})],
+)
+def test_a_graph_names_its_tables_and_what_is_in_them_but_holds_none(exported, graph, tables):
+    """Vectors of items are kept under the hash of the graph, which so is one of its tables too."""
+    told = {
+        tensor.name: {entry.key: entry.value for entry in tensor.external_data}
+        for tensor in onnx.load(exported / graph, load_external_data=False).graph.initializer
+        if tensor.external_data
+    }
+    assert {name: where["location"] for name, where in told.items()} == {
+        name: f"{name}.npy" for name in tables | {"query_factors"}
+    }
+    for name, where in told.items():
+        table = np.load(exported / f"{name}.npy")
+        assert where["checksum"] == sha1(table).hexdigest()
+        assert int(where["length"]) == table.nbytes
 
 
 def test_time_in_the_graph_is_time_in_the_features():
