@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -13,6 +14,8 @@ from ml.contract.errors import PlatformError
 BUSY_SECONDS = 2.0
 """A statement of SQLite waits so long for another writer, one of PostgreSQL for a connection, before it fails."""
 POOL_SIZE = 5
+_STEPS_BETWEEN_LOOKS = 100_000
+"""Of SQLite's machine, between two looks at the clock: about a millisecond."""
 
 
 def engine_of(url: str | None, *, default: Path) -> Engine:
@@ -87,11 +90,18 @@ def _postgresql(url: URL) -> Engine:
 
 @contextmanager
 def allowed_seconds(connection: Connection, seconds: float) -> Iterator[None]:
-    """Each statement of this transaction may take so long, whatever its database: SQLite sets no limit."""
-    if connection.dialect.name != "postgresql":
-        yield
-        return
-    from serving.feedback.postgresql import patient
+    """So long may what is asked take: each statement in PostgreSQL, all of it together in SQLite. A statement that takes longer is
+    broken off, so that it frees its connection whoever still waits for it."""
+    if connection.dialect.name == "postgresql":
+        from serving.feedback.postgresql import patient
 
-    with patient(connection, seconds):
+        with patient(connection, seconds):
+            yield
+        return
+    database: Any = connection.connection.driver_connection
+    until = monotonic() + seconds
+    database.set_progress_handler(lambda: monotonic() > until, _STEPS_BETWEEN_LOOKS)
+    try:
         yield
+    finally:
+        database.set_progress_handler(None, 0)

@@ -226,3 +226,22 @@ def test_each_kind_of_broken_promise_is_found(answer, broken):
     finally:
         shutdown_lifespans()
     assert broken in {failure.check for failure in found.failures}
+
+
+@pytest.mark.parametrize(("longest", "broken"), [(None, set()), (3, {"negative_data_rejection"})])
+def test_a_query_is_wrong_by_the_text_that_was_sent_and_not_by_what_was_meant(longest, broken):
+    promised = {"items": {"type": "string", "maxLength": longest}} if longest else None
+    app = FastAPI()
+
+    @app.get("/texts")
+    def texts(
+        several: Annotated[list[str], Query(json_schema_extra=promised)],
+        one: Annotated[str | None, Query()] = None,  # noqa: ARG001
+    ) -> list[str]:
+        return several
+
+    try:
+        found = fuzz(app, "no key", seed=0, examples=300, chains=0, phases=("coverage", "fuzzing"))
+    finally:
+        shutdown_lifespans()
+    assert {failure.check for failure in found.failures} == broken, found.failures[:3]

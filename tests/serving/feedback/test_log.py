@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from ml.contract.errors import FeedbackError
 from serving.feedback import log as log_module
@@ -165,3 +165,12 @@ def test_what_people_did_is_in_no_line_of_the_process_log(log, caplog):
         log.add([event("e1", item_id="something private")]).result(10)
     assert "Events not written" in caplog.text
     assert "private" not in caplog.text
+
+
+def test_a_question_that_never_ends_is_broken_off_and_frees_its_connection(log, monkeypatch):
+    monkeypatch.setattr(log_module, "_QUESTION_SECONDS", 0.05)
+    endless = text("with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n")
+    for _ in range(log_module.READERS + 1):
+        with pytest.raises(FeedbackError, match="its database does not"):
+            log.ask(lambda connection: connection.execute(endless).scalar())
+    assert log.ask(lambda connection: connection.execute(select(1)).scalar()) == 1
