@@ -8,7 +8,7 @@ from fastapi import BackgroundTasks, Depends
 from fastapi import Request as HttpRequest
 
 from ml.runtime.answer import RankedList
-from ml.runtime.deadline import Deadline
+from ml.runtime.deadline import POPULAR, Deadline
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import Request
 from ml.runtime.trace import RequestTrace
@@ -33,6 +33,8 @@ class ListMaker:
     telemetry: Telemetry
     deadline: Deadline
     turns: Turns
+    takes_turn: bool
+    """Else it is made at once, of what is popular: its turn would come too late."""
     after: BackgroundTasks
 
     async def made(self, request: Request, caller: Caller) -> RankedList:
@@ -40,7 +42,8 @@ class ListMaker:
         watch = Stopwatch()
         visit = await self.visits.known(caller, self.release.bundle, within=self.deadline.left() * VISIT_SHARE)
         watch.over("visit")
-        return await self.turns.run(partial(self._made, request, caller, visit, watch))
+        make = partial(self._made, request, caller, visit, watch)
+        return await self.turns.run(make) if self.takes_turn else make()
 
     def _made(self, request: Request, caller: Caller, visit: KnownVisit, watch: Stopwatch) -> RankedList:
         watch.over("wait")
@@ -52,7 +55,7 @@ class ListMaker:
             now=caller.asked_at,
             seed=CHANCE.number(),
             over=watch.over,
-            shedding=self.deadline,
+            shedding=self.deadline if self.takes_turn else POPULAR,
         )
         if visit.degraded:
             answer = replace(answer, degraded=(*answer.degraded, *visit.degraded))
@@ -75,7 +78,8 @@ async def list_maker(request: HttpRequest, deadline: DeadlineOf, after: Backgrou
 def list_maker_of(request: HttpRequest, deadline: Deadline, after: BackgroundTasks) -> ListMaker:
     # The parts come from the app's state, not by a dependency each: FastAPI takes 30 us for every one of those.
     state = request.app.state
-    return ListMaker(state.live.release, state.visits, state.telemetry, deadline, state.turns, after)
+    takes_turn = request.state.takes_turn
+    return ListMaker(state.live.release, state.visits, state.telemetry, deadline, state.turns, takes_turn, after)
 
 
 Lists = Annotated[ListMaker, Depends(list_maker)]

@@ -82,8 +82,8 @@ class ServiceSettings(BaseSettings):
         default=80.0,
         gt=0,
         le=10_000,
-        description="Lists are made one at a time; one that would wait longer for its turn is refused with 503 at once. 80 % of the "
-        "deadline: one that waited so long is still made, of less.",
+        description="Lists are made one at a time; one that would wait longer for its turn is the popular one, at once, or refused with 503 where "
+        "there were too many of those. 80 % of the deadline: one that waited so long is still made, of less.",
     )
     max_body_bytes: int = Field(
         default=1_048_576, ge=1024, le=64 * 1_048_576, description="Bytes a request's body may have."

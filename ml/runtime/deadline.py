@@ -73,3 +73,5 @@ class Shed:
 
 
 NOTHING = Shed()
+POPULAR = Shed((CANDIDATES,))
+"""The popular list, whatever time there is."""

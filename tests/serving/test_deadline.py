@@ -16,6 +16,7 @@ from serving.online_store import EmbeddedStore, redis_store
 from serving.online_store.askers import Askers
 from serving.online_store.redis_store import OnlineStoreError, RedisStore
 from serving.settings import ServiceSettings
+from serving.turns import MOST_POPULAR, Turns
 from serving.visits import SHORTEST_SECONDS
 from tests.ml.runtime.hurry import hurried
 from tests.serving.conftest import TestClient
@@ -68,6 +69,21 @@ def test_what_was_left_out_is_named_counted_and_explained(client, spent, omitted
         [item["score"] for item in answer["recommendations"]], abs=1e-5
     )
     assert any(item["ranker"] for item in why["items"]) == ("ranker" not in omitted)
+
+
+def test_a_list_whose_turn_would_come_too_late_is_popular_at_once_until_there_were_too_many(client, monkeypatch):
+    whole = ask(client)
+    monkeypatch.setattr(Turns, "wait_seconds", float("inf"))
+    for _ in range(MOST_POPULAR):
+        answer = ask(client)
+        assert answer["degraded"] == ["candidates", "ranker"]
+        assert {item["source"] for item in answer["recommendations"]} == {"popular"}
+        assert len(answer["recommendations"]) == len(whole["recommendations"])
+    refused = client.get(HOMEPAGE, params=USER)
+    assert (refused.status_code, refused.json()["error"]) == (503, "overloaded")
+    assert refused.headers["Retry-After"] == "1"
+    monkeypatch.undo()
+    assert ask(client)["degraded"] == whole["degraded"] == []
 
 
 def seconds_of(client: TestClient, **headers: str) -> float:

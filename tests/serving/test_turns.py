@@ -1,9 +1,10 @@
 import asyncio
+from collections import Counter
 from contextvars import ContextVar
 
 import pytest
 
-from serving.turns import QueueLimit, Turns
+from serving.turns import MOST_POPULAR, POPULAR_SHARE, QueueLimit, Turns
 
 HOMEPAGE = "/api/v1/recommendations/homepage"
 WHO: ContextVar[str] = ContextVar("who")
@@ -65,52 +66,80 @@ class Line:
         self.turns = Turns(clock=lambda: self.now)
         self.limit = QueueLimit(self._app, turns=self.turns, longest_wait=0.04)
         self.seconds_each = seconds_each
-        self.statuses: list[int] = []
+        self.made: list[str] = []
 
-    async def _app(self, _scope, _receive, send) -> None:
+    async def _app(self, scope, _receive, _send) -> None:
+        if not scope["state"].get("takes_turn", True):
+            self.made.append("popular")
+            return
         await self.turns.run(self._list)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        self.made.append("in turn")
 
     def _list(self) -> None:
         self.now += self.seconds_each
 
-    def ask(self, path: str = HOMEPAGE) -> asyncio.Task[None]:
+    async def ask(self, path: str = HOMEPAGE) -> None:
         async def send(message) -> None:
             if message["type"] == "http.response.start":
-                self.statuses.append(message["status"])
+                self.made.append(str(message["status"]))
 
-        scope = {"type": "http", "path": path, "state": {"request_id": "r1"}}
-        return asyncio.create_task(self.limit(scope, None, send))
+        await self.limit({"type": "http", "path": path, "state": {"request_id": "r1"}}, None, send)
+
+    async def ask_at_once(self, count: int) -> Counter[str]:
+        """What was made of so many that came together."""
+        self.made.clear()
+        await asyncio.gather(*(self.ask() for _ in range(count)))
+        return Counter(self.made)
 
 
 @pytest.mark.parametrize(("seconds_each", "fit"), [(0.0021, 20), (0.019, 3), (0.5, 1)])
-def test_as_many_wait_as_are_finished_in_time_and_one_always_may(seconds_each, fit):
-    async def scenario() -> list[int]:
+def test_as_many_wait_as_are_finished_in_time_the_next_are_popular_and_the_rest_refused(seconds_each, fit):
+    async def scenario() -> list[Counter[str]]:
         line = Line(seconds_each=seconds_each)
         for _ in range(300):  # it learns how long a list takes
             await line.ask()
-        line.statuses.clear()
-        await asyncio.gather(*(line.ask() for _ in range(40)))
-        at_once = line.statuses.copy()
-        await line.ask()  # places are given back
-        assert line.statuses[-1] == 200
-        return at_once
+        burst = await line.ask_at_once(fit + MOST_POPULAR + 7)
+        return [burst, await line.ask_at_once(fit + 3 * fit)]
 
-    statuses = asyncio.run(scenario())
-    assert statuses == [503] * (40 - fit) + [200] * fit
+    burst, after = asyncio.run(scenario())
+    assert burst == {"in turn": fit, "popular": MOST_POPULAR, "503": 7}
+    assert after == {"in turn": fit, "popular": fit * POPULAR_SHARE, "503": 3 * fit - fit * POPULAR_SHARE}
+
+
+def test_what_else_the_loop_does_between_two_lists_is_part_of_the_wait():
+    async def scenario() -> int:
+        line = Line(seconds_each=0.001)
+
+        async def beside() -> None:
+            while True:
+                line.now += 0.003
+                await asyncio.sleep(0)
+
+        busy = asyncio.create_task(beside())
+        for _ in range(40):
+            await line.ask_at_once(10)
+        made = await line.ask_at_once(40)
+        busy.cancel()
+        return made["in turn"]
+
+    between_two = 0.001 + 0.003
+    assert asyncio.run(scenario()) == pytest.approx(0.04 / between_two, abs=2)
 
 
 def test_what_is_no_list_never_waits_in_their_line():
-    async def scenario() -> list[int]:
+    async def scenario() -> list[str]:
         line = Line(seconds_each=0.02)
-        await asyncio.gather(*(line.ask() for _ in range(40)), *(line.ask("/healthz") for _ in range(40)))
-        return line.statuses
+        lists, probes = (line.ask() for _ in range(300)), (line.ask("/healthz") for _ in range(40))
+        await asyncio.gather(*lists, *probes)
+        return line.made
 
-    assert asyncio.run(scenario()).count(200) >= 40 + 1
+    made = asyncio.run(scenario())
+    assert made.count("503") > 0
+    assert made.count("in turn") >= 40 + 1
 
 
 def test_what_waits_elsewhere_takes_no_place_in_the_line():
-    async def scenario() -> list[int]:
+    async def scenario() -> list[str]:
         line, forever = Line(), asyncio.Event()
 
         async def body_never_comes(_scope, _receive, _send) -> None:
@@ -123,6 +152,6 @@ def test_what_waits_elsewhere_takes_no_place_in_the_line():
         await line.ask()
         forever.set()
         await asyncio.gather(*stuck)
-        return line.statuses
+        return line.made
 
-    assert asyncio.run(scenario()) == [200]
+    assert asyncio.run(scenario()) == ["in turn"]
