@@ -10,6 +10,7 @@ from ml.contract.types import Floats, Rows
 
 ROWS_AT_ONCE = 512
 """Items, or users, whose pairs are in memory at once. All pairs are sparse: dense ones grow with the square of the catalogue."""
+_GROUP = 16
 
 
 def best_of(scores: sparse.csr_array, *, k: int) -> Rows:
@@ -20,10 +21,25 @@ def best_of(scores: sparse.csr_array, *, k: int) -> Rows:
 
 def best_of_dense(scores: Floats, *, k: int) -> Rows:
     """The items of the k highest scores of each user; -inf is never listed `[num_users, k]`, padded with -1."""
+    pairs = np.flatnonzero(scores >= _floor(scores, k=k))
+    values = scores.ravel()[pairs]
+    listed = np.isfinite(values)
+    users, items = np.divmod(pairs[listed], scores.shape[1])
+    return ranked(users, items, by=(values[listed],), num_users=len(scores), k=k)
+
+
+def _floor(scores: Floats, *, k: int) -> Floats:
+    """A score that at least k items of each user reach, and few more `[num_users, 1]`.
+
+    The k-th highest of the maxima of groups of items: k groups reach it, so k items do. To order a sixteenth of the numbers is what makes
+    lists over a whole catalogue cheap.
+    """
+    groups = scores.shape[1] // _GROUP
+    if groups >= 4 * k:
+        grouped = scores[:, : groups * _GROUP].reshape(len(scores), _GROUP, groups)
+        scores = np.concatenate([grouped.max(axis=1), scores[:, groups * _GROUP :]], axis=1)
     place = max(scores.shape[1] - k, 0)
-    threshold = np.partition(scores, place, axis=1)[:, place : place + 1]
-    users, items = np.nonzero((scores >= threshold) & np.isfinite(scores))
-    return ranked(users, items, by=(scores[users, items],), num_users=len(scores), k=k)
+    return np.partition(scores, place, axis=1)[:, place : place + 1]
 
 
 def strongest(table: sparse.csr_array, *, k: int) -> sparse.csr_array:
