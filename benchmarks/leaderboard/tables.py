@@ -92,13 +92,13 @@ class Table:
             "",
             self.dataset.rules,
             "",
-            f"| system | {' | '.join(heads)} | CPU s | CPU s of the search | peak MB | chosen |",
-            "|---" * (len(metrics) * 2 + 5) + "|",
+            f"| system | {' | '.join(heads)} | CPU s | trials | CPU s of the search | peak MB | chosen |",
+            "|---" * (len(metrics) * 2 + 6) + "|",
             *(_line(row, metrics) for row in facts["rows"]),
         ]
         for name, values in facts["published"].items():
             cells = " | ".join(f"{value:.4f} | –" for value in values)
-            lines.append(f"| *{name}, as published* | {cells} | – | – | – | – |")
+            lines.append(f"| *{name}, as published* | {cells} | – | – | – | – | – |")
         return "\n".join([*lines, ""])
 
 
@@ -132,7 +132,7 @@ def _line(row: dict[str, Any], metrics: Sequence[str]) -> str:
     cells = [f"{_told(row['values'][metric], 4)} | {_told(row['against_best_peer'][metric], 3)}" for metric in metrics]
     choices = ", ".join(f"{name} {value}" for name, value in row["choices"].items()) or "–"
     name = f"**{row['system']}**" if row["ours"] else row["system"]
-    costs = f"{row['cpu_seconds']:.0f} | {row['search_cpu_seconds']:.0f} | {row['peak_mb']:.0f}"
+    costs = f"{row['cpu_seconds']:.0f} | {row['trials']} | {row['search_cpu_seconds']:.0f} | {row['peak_mb']:.0f}"
     return f"| {name} | {' | '.join(cells)} | {costs} | {choices} |"
 
 
