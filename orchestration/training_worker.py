@@ -8,6 +8,7 @@ it ends with the training. When one of them dies, all end: start them again and 
 import dagster as dg
 
 from ml.contract.errors import PlatformError
+from ml.contract.files import own_folder
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.retrieval.stages import train_stages
@@ -37,9 +38,9 @@ def train_along(artifacts: ArtifactStore, recipe: RecipeResource, exports: Expor
             f"A worker needs `ml/training_examples` under {artifacts.root}. Received: none. Materialise it first."
         )
     data, chosen = TrainingData.load(folder), recipe.read()
-    scratch = exports.scratch / f"examples-{cluster.index}"
     split = TimeSplit.at(data.cut_at, chosen.split, since=data.start_at)
-    train_stages(data, split, chosen.retriever, scratch=scratch, cluster=cluster)
+    with own_folder(exports.scratch / "examples") as scratch:
+        train_stages(data, split, chosen.retriever, scratch=scratch, cluster=cluster)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from ml.candidates.fit import fit_sources
 from ml.candidates.item_vectors import ItemVectors
 from ml.candidates.models import StoredRetriever
 from ml.contract.columns import DIM_ITEMS, DIM_USERS, FEAT_ITEMS, FEAT_USERS
+from ml.contract.files import own_folder
 from ml.dataset.event_shards import EventShards
 from ml.dataset.split import TimeSplit
 from ml.dataset.training_data import TrainingData
@@ -56,16 +57,17 @@ def retriever(
     this process is the chief of several that share the work.
     """
     chosen = recipe.read()
-    stages = train_stages(
-        training_examples,
-        TimeSplit.at(training_examples.cut_at, chosen.split, since=training_examples.start_at),
-        chosen.retriever,
-        checkpoints=recipe.checkpoints,
-        checkpoint_store=recipe.shared_checkpoints,
-        cluster=recipe.cluster,
-        scratch=exports.scratch / "examples",
-        on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
-    )
+    with own_folder(exports.scratch / "examples") as scratch:
+        stages = train_stages(
+            training_examples,
+            TimeSplit.at(training_examples.cut_at, chosen.split, since=training_examples.start_at),
+            chosen.retriever,
+            checkpoints=recipe.checkpoints,
+            checkpoint_store=recipe.shared_checkpoints,
+            cluster=recipe.cluster,
+            scratch=scratch,
+            on_epoch=lambda epoch: context.log.info("epoch %d: loss %.4f", epoch.epoch, epoch.loss),
+        )
     return dg.Output(stages, metadata=stages.summary())
 
 
