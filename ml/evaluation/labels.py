@@ -25,6 +25,7 @@ SLICES = {
     "new_items": "New items",
 }
 _METRICS = {"ndcg": "NDCG", "map": "MAP", "mrr": "MRR", "hit_rate": "Hit rate"}
+_HEAD_METRICS = {"rmse": "RMSE", "mae": "MAE", "auc": "AUC", "log_loss": "log loss"}
 UNDEFINED = "–"
 
 
@@ -40,6 +41,12 @@ def metric_label(name: str) -> str:
     """`ndcg@10` -> `NDCG@10`."""
     kind, _, k = name.partition("@")
     return f"{_METRICS.get(kind, kind.capitalize())}@{k}"
+
+
+def head_label(name: str) -> str:
+    """`value.test.rmse` -> `Head “value”, test days: RMSE`."""
+    head, days, metric = name.split(".")
+    return f"Head “{head}”, {days} days: {_HEAD_METRICS[metric]}"
 
 
 def known(part: Acquaintance) -> str:

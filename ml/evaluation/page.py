@@ -98,6 +98,7 @@ def environment_of(*folders: Path, html: bool) -> "Environment":
         "interval": labels.with_interval,
         "system": labels.system_label,
         "metric": labels.metric_label,
+        "head": labels.head_label,
         "known": labels.known,
     }
     return environment

@@ -54,6 +54,24 @@ def bars_with_intervals(bars: Sequence[Bar], metrics: Sequence[str]) -> bytes:
     return _svg(figure)
 
 
+def ratios_with_intervals(bars: Sequence[Bar], metrics: Sequence[str], *, to: str) -> bytes:
+    """One panel a metric, a dot and its interval for each ratio, a line at 1."""
+    figure = _figure(width=9.6, height=0.9 + 0.42 * len(bars))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    bars = list(reversed(bars))
+    for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
+        means, lows, highs = _arrays([bar.values[panel] for bar in bars])
+        axes.axvline(1, color=_OURS_COLOUR, linewidth=1.6)
+        axes.hlines(range(len(bars)), lows, highs, color=_INK, linewidth=1.4)
+        axes.plot(means, range(len(bars)), "o", color=_INK, markersize=6)
+        axes.set_ylim(-0.6, len(bars) - 0.4)
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+        title = f"{metric_label(metric)}, ratio to {to}"
+        axes.set_title(title, loc="left", fontsize=11, color=_INK, fontweight="bold")
+        _quiet(axes, grid="x")
+    return _svg(figure)
+
+
 def recall_curve(summary: Summary) -> bytes:
     """Recall at every depth, one line a system, our interval as a band."""
     figure = _figure(width=9.6, height=4.0)

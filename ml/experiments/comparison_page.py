@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ml.evaluation import plots
+from ml.evaluation.intervals import Interval
 from ml.evaluation.labels import metric_label, number, with_interval
 from ml.evaluation.page import data_uri, environment_of
 from ml.evaluation.report import EvaluationSettings
@@ -12,24 +13,40 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 
 def html_page(comparison: Comparison) -> str:
-    """Table and picture; no script, no request to anywhere."""
-    return _rendered("comparison.html.j2", comparison, picture=data_uri(picture(comparison)))
+    """Table and pictures; no script, no request to anywhere."""
+    pictures = [bars(comparison), *([ratios(comparison)] if len(comparison.rows) > 1 else [])]
+    return _rendered("comparison.html.j2", comparison, pictures=[data_uri(picture) for picture in pictures])
 
 
 def markdown_page(comparison: Comparison) -> str:
-    """The same numbers without the picture."""
-    return _rendered("comparison.md.j2", comparison, picture="")
+    """The same numbers without the pictures."""
+    return _rendered("comparison.md.j2", comparison, pictures=[])
 
 
-def picture(comparison: Comparison) -> bytes:
-    """Bars of the two metrics that are always compared, as SVG; the first recipe is the highlighted one."""
-    settings = EvaluationSettings()
-    metrics = (settings.primary_metric, settings.deep_recall)
-    bars = [
-        plots.Bar(row.recipe, tuple(row.of(metric).value for metric in metrics), highlighted=place == 0)
+def bars(comparison: Comparison) -> bytes:
+    """What each is worth by the two metrics that are always compared, as SVG; the first recipe is the highlighted one."""
+    drawn = [
+        plots.Bar(row.recipe, tuple(row.of(metric).value for metric in _drawn()), highlighted=place == 0)
         for place, row in enumerate(comparison.rows)
     ]
-    return plots.bars_with_intervals(bars, metrics)
+    return plots.bars_with_intervals(drawn, _drawn())
+
+
+def ratios(comparison: Comparison) -> bytes:
+    """The others against the first, paired by user: what bars that begin at 0 are too long to show."""
+    first, *others = comparison.rows
+    drawn = [plots.Bar(row.recipe, tuple(_ratio(row, metric) for metric in _drawn())) for row in others]
+    return plots.ratios_with_intervals(drawn, _drawn(), to=first.recipe)
+
+
+def _drawn() -> tuple[str, str]:
+    settings = EvaluationSettings()
+    return settings.primary_metric, settings.deep_recall
+
+
+def _ratio(row: Row, metric: str) -> Interval:
+    """Of a row that is not the first."""
+    return row.of(metric).ratio or Interval(None, None, None, 0)
 
 
 def headline(comparison: Comparison) -> str:
@@ -50,7 +67,7 @@ def _best_of(others: list[Row], best: Row) -> str:
     return best.recipe if len(others) == 1 else f"{best.recipe}, the best of {len(others)},"
 
 
-def _rendered(template: str, comparison: Comparison, *, picture: str) -> str:
+def _rendered(template: str, comparison: Comparison, *, pictures: list[str]) -> str:
     heads = dict.fromkeys(name for row in comparison.rows for name in row.heads)
     return (
         environment_of(_TEMPLATES, html=template.endswith(".html.j2"))
@@ -58,7 +75,7 @@ def _rendered(template: str, comparison: Comparison, *, picture: str) -> str:
         .render(
             comparison=comparison,
             headline=headline(comparison),
-            picture=picture,
+            pictures=pictures,
             metrics=EvaluationSettings().accuracy_metrics,
             heads=list(heads),
         )

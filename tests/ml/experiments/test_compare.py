@@ -77,7 +77,8 @@ def test_the_page_says_who_wins_and_what_they_differ_in(comparison: Comparison):
         assert "retrieval" in page
         assert "retriever.model_type" in page
         assert "MRR@100" in page
-    assert "data:image/svg+xml" in html_page(comparison)
+    assert html_page(comparison).count("data:image/svg+xml") == 2, "bars, and ratios to the first"
+    assert "2 weeks; the last ends on" in markdown_page(comparison)
 
 
 def test_what_was_judged_once_is_not_judged_again(comparison: Comparison, folder: Path, monkeypatch):
@@ -92,6 +93,14 @@ def test_one_recipe_alone_is_judged_on_rolling_weeks(comparison: Comparison):
     alone = comparison.model_copy(update={"rows": comparison.rows[:1]})
     assert headline(alone).startswith("NDCG@10 0.")
     assert "popular" in html_page(alone)
+    assert html_page(alone).count("data:image/svg+xml") == 1, "nothing to hold against it"
+
+
+def test_errors_of_heads_are_named_in_words(comparison: Comparison):
+    first, *others = comparison.rows
+    rated = first.model_copy(update={"heads": {"value.test.rmse": 1.5}})
+    page = markdown_page(comparison.model_copy(update={"rows": (rated, *others)}))
+    assert "| Head “value”, test days: RMSE | 1.500 | – | – |" in page
 
 
 def test_a_stored_comparison_is_the_same(comparison: Comparison, tmp_path: Path):
