@@ -17,7 +17,7 @@ from ml.contract.columns import DIM_ITEMS, DIM_USERS, ENCODED_EVENTS, FEAT_ITEMS
 from ml.contract.events import DECAY_DAYS, EVENT_TYPES, EVENT_WEIGHTS, EventType
 from ml.contract.types import Rows, Seconds
 from ml.dataset.event_shards import EventShards
-from ml.dataset.split import SplitSettings, TimeSplit
+from ml.dataset.split import WEEK, SplitSettings, TimeSplit
 from ml.dataset.training_data import TrainingData
 from ml.features.history import SECONDS_PER_DAY
 from ml.features.log import InteractionLog
@@ -77,9 +77,10 @@ def training_data(contest: Contest, *, cuts: Sequence[datetime], oldest_day: int
 def dated(log: InteractionLog, *, until: int, oldest: int, recent: int) -> InteractionLog:
     """Events without instants on a calendar: in each user's own order where there is one, at random where there is none.
 
-    The last sixth of each user's events falls on random instants of the `recent` seconds before `until`, the others are spread evenly
-    from `oldest` seconds before it on. So a random, or the last, part of what each user did is a later week, which a time split holds
-    back: what the ranker learns on was never learned by the base towers. No event is added, and none of the test is there.
+    The last sixth of each user's events falls on random instants of one of the weeks of the `recent` seconds before `until`, drawn for each
+    user; the others are spread evenly from `oldest` seconds before it on. So a random, or the last, part of what a user did is one later week,
+    which a time split holds back: what the ranker learns on was never learned by the base towers, and holds as many goals of a user as the
+    contest has, not one in eight weeks each. No event is added, and none of the test is there.
     """
     rng = np.random.default_rng(0)
     order = np.lexsort((rng.random(len(log)), log.occurred_at, log.user_rows))
@@ -91,7 +92,9 @@ def dated(log: InteractionLog, *, until: int, oldest: int, recent: int) -> Inter
     lately = place >= counts - num_recent
     owners = users[lately]
     drawn = np.sort(owners + rng.random(len(owners))) - owners  # ascending within each user: the order stays
-    at[lately] = until - recent + drawn * recent
+    weeks = recent // WEEK
+    week_of = rng.integers(weeks, size=int(users.max(initial=0)) + 1)
+    at[lately] = until - (weeks - week_of[owners] - drawn) * WEEK
     occurred_at = np.empty(len(log), np.int64)
     occurred_at[order] = np.minimum(at, until - 1).astype(np.int64)
     by_time = np.argsort(occurred_at, kind="stable")

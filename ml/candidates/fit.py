@@ -30,7 +30,7 @@ def fit_sources(log: InteractionLog, items: ItemTable, *, cut: int, settings: So
             "content": content(items, settings=settings),
             "bought_together": bought_together(newest, num_items=len(items), settings=settings),
         },
-        factors=item_factors(interest, rank=settings.spectral_rank),
+        factors=item_factors(interest, rank=settings.directions_of(len(items))),
         popularity=popularity(log, num_items=len(items), cut=cut, decay_days=settings.popularity_decay_days),
         pulse=pulse_of(log, num_items=len(items), cut=cut),
     )
@@ -39,12 +39,14 @@ def fit_sources(log: InteractionLog, items: ItemTable, *, cut: int, settings: So
 def item_knn(interest: sparse.csr_array, *, settings: SourceSettings) -> NeighbourTable:
     """Cosine of items over users, of whom one with much interest says less about each item.
 
-    With a damping of 0.5 it is the linear filter of Shen et al. 2021, "How powerful is graph convolution for recommendation?".
+    With a damping of 0.5 it is the linear filter of Shen et al. 2021, "How powerful is graph convolution for recommendation?", on a graph where
+    every user and every item has a little more interest than they have.
     """
-    of_user = np.maximum(np.asarray(interest.sum(axis=1)).ravel(), 1e-9) ** -settings.knn_user_damping
-    of_item = _root_sums(interest)
-    damped = sparse.csr_array(sparse.diags_array(of_user.astype(np.float32)) @ interest)
-    return alike(damped, damped, norms=(of_item, of_item), neighbours=settings.knn_neighbours)
+    of_user = np.asarray(interest.sum(axis=1)).ravel() + settings.knn_user_shrinkage
+    of_item = np.sqrt(np.asarray(interest.sum(axis=0), np.float32).ravel() + np.float32(settings.knn_item_shrinkage))
+    weights = np.maximum(of_user, 1e-9) ** -settings.knn_user_damping
+    weighted = sparse.csr_array(sparse.diags_array(weights.astype(np.float32)) @ interest)
+    return alike(weighted, weighted, norms=(of_item, of_item), neighbours=settings.knn_neighbours)
 
 
 def next_items(log: InteractionLog, *, num_items: int, cut: int, settings: SourceSettings) -> NeighbourTable:

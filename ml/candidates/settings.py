@@ -22,6 +22,12 @@ class SourceSettings(BaseModel):
     knn_user_damping: float = Field(
         0.5, ge=0, le=1, description="A user's word counts less by their interest to this power, in item-kNN."
     )
+    knn_user_shrinkage: float = Field(
+        16.0, ge=0, description="Added to a user's interest there: who liked one item says little more than who liked ten."
+    )
+    knn_item_shrinkage: float = Field(
+        8.0, ge=0, description="Added to the interest in an item there: two that one user liked are hardly alike yet."
+    )
     next_moments: int = Field(3, ge=1, le=20, description="`next_items` looks so many moments of a user ahead.")
     next_decay_days: float = Field(
         90.0, gt=0, description="What followed counts less by a factor e every so many days."
@@ -35,10 +41,13 @@ class SourceSettings(BaseModel):
         description="Pairs of items that share a word, at most: the words most items have are left out until they are no more.",
     )
     spectral_rank: int = Field(
-        128,
+        512,
         ge=1,
         le=1_024,
         description="Directions kept of the graph of users and items: numbers per item, two bytes each.",
+    )
+    spectral_numbers: int = Field(
+        100_000_000, ge=1, description="Of all items together at most: a larger catalogue keeps fewer directions."
     )
     basket_neighbours: int = Field(
         50, ge=1, le=5_000, description="Items bought together kept per item, the strongest."
@@ -51,3 +60,7 @@ class SourceSettings(BaseModel):
         gt=0,
         description="A purchase or view counts less by a factor e every so many days, in `popular` and `trending`.",
     )
+
+    def directions_of(self, num_items: int) -> int:
+        """As many as `spectral_numbers` allows, at least one."""
+        return max(1, min(self.spectral_rank, self.spectral_numbers // max(num_items, 1)))

@@ -11,6 +11,8 @@ from ml.features.tower_inputs import VECTOR_DIM
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
 RatingLoss = Literal["mse", "bce", "pairwise", "listwise"]
+FEWEST_FACTORS = 32
+"""Fewer say little more than popularity."""
 
 
 class RetrieverSettings(BaseModel):
@@ -23,7 +25,7 @@ class RetrieverSettings(BaseModel):
         64, ge=2, le=1024, description="Numbers of query and candidate vectors that are learned."
     )
     factor_dim: int = Field(
-        128,
+        256,
         ge=0,
         le=1024,
         description="Further numbers of those vectors that are not learned: factors of the matrix of who chose what. 0: none.",
@@ -31,10 +33,11 @@ class RetrieverSettings(BaseModel):
     factor_weight: float = Field(
         1.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
-    factor_items: int = Field(
-        500_000,
+    factor_numbers: int = Field(
+        64_000_000,
         ge=0,
-        description="A larger catalogue gets no factors: with 128 of them a vector takes 768 bytes instead of 256.",
+        description="Of all items together at most, four bytes each: a larger catalogue gets half as many factors, a quarter and so on; none "
+        "where that is fewer than 32.",
     )
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
     rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
@@ -138,8 +141,11 @@ class RetrieverSettings(BaseModel):
         return self.embedding_dim + self.factor_dim
 
     def for_catalogue(self, num_items: int) -> Self:
-        """The same, without factors where the catalogue is too large for them."""
-        return self if num_items <= self.factor_items else self.model_copy(update={"factor_dim": 0})
+        """The same, with as many factors as a catalogue of this size gets."""
+        dim = self.factor_dim
+        while dim * num_items > self.factor_numbers:
+            dim = dim // 2 if dim // 2 >= FEWEST_FACTORS else 0
+        return self.model_copy(update={"factor_dim": dim})
 
     @property
     def retrieves(self) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ml.candidates.low_rank import inverse_root, leading
+from ml.candidates.low_rank import damped, leading, low_pass
 from ml.contract.types import Floats
 from ml.dataset.examples import ExampleSource
 from ml.features.transforms import unit_rows
@@ -22,11 +22,6 @@ equally much (.167, .168), 0.05 and 0.2 less (.153, .148). The greater, because 
 LIKES_POPULAR = 0.5
 """Where every user's vector meets popularity, beside a mean of unit vectors. Before any step, on what the published train part of
 Gowalla holds back, recall@20 is .087 with 0, .133 with .25, .143 with .5, .136 with 1; on Amazon Beauty .077, .084, .085, .080."""
-
-
-DAMPING = 16.0
-"""Users of an item, and items of a user, that are counted beside the real ones where factors stand beside what is learned: a direction
-is then no affair of a few rare items."""
 
 
 class FirstVectors(NamedTuple):
@@ -58,10 +53,9 @@ def first_vectors(chosen: sparse.csr_array, *, dim: int, seed: int) -> FirstVect
     recommendation?", section 4. The last is the log of an item's popularity, which a direction cannot hold.
     """
     per_user, per_item = (np.asarray(chosen.sum(axis=axis), np.float32) for axis in (1, 0))
-    normalised = sparse.csr_array(
-        sparse.diags_array(inverse_root(per_user)) @ chosen @ sparse.diags_array(inverse_root(per_item))
-    )
-    users, items = (unit_rows(each) for each in leading(normalised, dim - 1, seed=seed))
+    graph = damped(chosen, users_added=0.0, items_added=0.0)
+    directions = leading(graph, dim - 1, seed=seed)
+    users, items = unit_rows(graph @ directions), unit_rows(directions)
     common = np.log(np.maximum(per_item, 1.0))
     common -= common[per_item > 0].mean() if per_item.any() else 0.0
     popularity = np.where(per_item > 0, POPULARITY * common, 0.0)
@@ -75,17 +69,11 @@ def item_factors(chosen: sparse.csr_array, *, dim: int, seed: int) -> Floats:
     """What the towers know of items without learning `[num_items, dim + 1]`: the table of `ml.retrieval.towers.Factors`.
 
     The first `dim` columns are an item's factors, at most 1 long, the last is how much it says of who chose it. An item nobody chose has
-    neither. Shen et al. 2021, "How powerful is graph convolution for recommendation?", section 4.
+    neither.
     """
-    per_user, per_item = (np.asarray(chosen.sum(axis=axis), np.float32) for axis in (1, 0))
-    of_users, of_items = (
-        np.where(each > 0, (each + DAMPING) ** -0.5, 0).astype(np.float32) for each in (per_user, per_item)
-    )
-    normalised = sparse.csr_array(sparse.diags_array(of_users) @ chosen @ sparse.diags_array(of_items))
-    _, directions = leading(normalised, dim, seed=seed)
-    factors = directions * np.where(per_item > 0, np.sqrt(per_item + DAMPING), 0)[:, None]
-    longest = np.linalg.norm(factors, axis=1).max(initial=1e-6)
-    table: Floats = np.column_stack([factors / longest, of_items**2]).astype(np.float32)
+    vectors, says = low_pass(chosen, rank=dim, seed=seed)
+    longest = np.linalg.norm(vectors, axis=1).max(initial=1e-6)
+    table: Floats = np.column_stack([vectors / longest, says]).astype(np.float32)
     return table
 
 

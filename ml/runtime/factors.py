@@ -16,12 +16,12 @@ from ml.runtime.mapped import mapped
 @dataclass(frozen=True)
 class ItemFactors:
     """An ideal low-pass filter on the graph of users and items: Shen et al. 2021, "How powerful is graph convolution for
-    recommendation?", section 4. An item's score is `vectors[item] @ sum of strength x vectors[liked] / degrees[liked]`."""
+    recommendation?", section 4. An item's score is `vectors[item] @ sum of strength x says[liked] x vectors[liked]`."""
 
     vectors: NDArray[np.float16]
-    """`[num_items, rank]`: right singular directions of the normalised matrix, times the root of the item's degree."""
-    degrees: Floats
-    """`[num_items]`: users of each item; 0 where there is none, and then the vector is 0 too."""
+    """`[num_items, rank]`; 0 of an item nobody is interested in."""
+    says: Floats
+    """`[num_items]` How much an item says of who likes it."""
 
     def scores(self, interest: Interest, rows: Rows) -> Floats:
         """Of the items asked about `[len(rows)]`."""
@@ -31,13 +31,13 @@ class ItemFactors:
 
     def query(self, interest: Interest) -> Floats:
         """What an item's vector is multiplied with `[rank]`."""
-        weights = interest.strengths / np.maximum(self.degrees[interest.rows], np.float32(1e-3))
+        weights = interest.strengths * self.says[interest.rows]
         return weighted_sum(self.vectors, interest.rows, weights.astype(np.float32, copy=False))
 
     def save(self, folder: Path) -> None:
         np.save(folder / "factors.npy", self.vectors)
-        np.save(folder / "degrees.npy", self.degrees)
+        np.save(folder / "says.npy", self.says)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(mapped(folder / "factors.npy"), mapped(folder / "degrees.npy"))
+        return cls(mapped(folder / "factors.npy"), mapped(folder / "says.npy"))

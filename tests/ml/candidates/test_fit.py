@@ -7,8 +7,8 @@ from scipy import sparse
 
 from ml.candidates.fit import content, fit_sources, item_knn, next_items, popularity
 from ml.candidates.likeness import alike, ease
-from ml.candidates.low_rank import item_factors
-from ml.candidates.matrices import newest_of_each_user
+from ml.candidates.low_rank import ITEMS_ADDED, item_factors, leading
+from ml.candidates.matrices import interest_matrix, newest_of_each_user
 from ml.candidates.settings import SourceSettings
 from ml.contract.errors import DataError
 from ml.contract.events import EventType
@@ -111,9 +111,12 @@ def test_blocks_do_not_change_the_neighbours(monkeypatch):
 def test_a_user_of_many_items_says_less_about_each():
     """Items 0 and 1 meet at a user of two items, items 0 and 2 at one of four."""
     interest = sparse.csr_array(np.array([[1, 1, 0, 0, 0], [1, 0, 1, 1, 1]], np.float32))
-    weights = dict(zip(*(part.tolist() for part in item_knn(interest, settings=SourceSettings()).of(0)), strict=True))
-    assert weights[1] == pytest.approx(1 / 2 / np.sqrt(2 * 1))
-    assert weights[2] == pytest.approx(1 / 4 / np.sqrt(2 * 1))
+    bare = SourceSettings(knn_user_shrinkage=0, knn_item_shrinkage=0)
+    for settings, of_user, of_item in ((bare, 0, 0), (SourceSettings(), 16, 8)):
+        weights = dict(zip(*(part.tolist() for part in item_knn(interest, settings=settings).of(0)), strict=True))
+        norms = np.sqrt((2 + of_item) * (1 + of_item))
+        assert weights[1] == pytest.approx(1 / (2 + of_user) / norms)
+        assert weights[2] == pytest.approx(1 / (4 + of_user) / norms)
 
 
 def test_next_items_know_before_from_after():
@@ -179,12 +182,11 @@ def test_factors_of_full_rank_are_the_filter_they_are_cut_from():
     rng = np.random.default_rng(3)
     chosen = (rng.random((30, 6)) < 0.4).astype(np.float32)
     chosen[0] = 1
-    degrees = chosen.sum(axis=0)
     factors = item_factors(sparse.csr_array(chosen), rank=6)
     liked, every = np.array([1, 4], np.int32), np.arange(6, dtype=np.int32)
-    # Of full rank the directions are a whole basis: V V' is 1, and an item is like itself alone.
+    # Of full rank the directions are a whole basis: V V' is 1, and an item is like itself alone, more so if it is common.
     expected = np.zeros(6)
-    expected[liked] = np.sqrt(degrees[liked]) * np.array([1.0, 0.5]) / np.sqrt(degrees[liked])
+    expected[liked] = np.array([1.0, 0.5]) * (chosen.sum(axis=0)[liked] + ITEMS_ADDED) ** 0.25
     found = factors.scores(Interest(liked, np.array([1.0, 0.5], np.float32)), every)
     np.testing.assert_allclose(found, expected, atol=5e-3)
 
@@ -193,7 +195,33 @@ def test_of_two_circles_the_factors_know_each_item_by_its_own():
     circles = np.kron(np.eye(2), np.ones((5, 4))).astype(np.float32)
     factors = item_factors(sparse.csr_array(circles), rank=2)
     found = factors.scores(Interest(np.array([0], np.int32), np.ones(1, np.float32)), np.arange(8, dtype=np.int32))
-    np.testing.assert_allclose(found, [1 / 4] * 4 + [0] * 4, atol=1e-3)
+    # A quarter of an item's direction is each item of its circle; five users chose it.
+    np.testing.assert_allclose(found, [(5 + ITEMS_ADDED) ** 0.25 / 4] * 4 + [0] * 4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("items", "rank"), [(10, 100), (101, 99), (5_000, 2), (50_000, 1)])
+def test_a_larger_catalogue_keeps_fewer_directions(items: int, rank: int) -> None:
+    assert SourceSettings(spectral_rank=100, spectral_numbers=10_000).directions_of(items) == rank
+
+
+def test_directions_of_many_users_are_the_same_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = sparse.csr_array((np.random.default_rng(0).random((60, 12)) < 0.3).astype(np.float32))
+    whole = leading(chosen, 5, seed=0)
+    monkeypatch.setattr("ml.candidates.low_rank.NUMBERS_AT_ONCE", 12 * 7)
+    np.testing.assert_allclose(leading(chosen, 5, seed=0), whole, atol=1e-4)
+
+
+def test_one_user_makes_items_less_alike_than_ten_do() -> None:
+    events = log(
+        *((user, item, EventType.PURCHASE, 0, user) for user in range(10) for item in (0, 1)),
+        (10, 2, EventType.PURCHASE, 0, 10),
+        (10, 3, EventType.PURCHASE, 0, 10),
+    )
+    newest = interest_matrix(events, num_items=4)
+    table = item_knn(newest, settings=SourceSettings())
+    assert table.of(0)[1][0] > 2 * table.of(2)[1][0]
+    bare = item_knn(newest, settings=SourceSettings(knn_user_shrinkage=0, knn_item_shrinkage=0))
+    assert bare.of(0)[1][0] == pytest.approx(bare.of(2)[1][0], rel=1e-4)
 
 
 def test_recent_popularity_decays_and_returns_do_not_count_against_it():
@@ -237,5 +265,5 @@ def test_tables_answer_the_same_after_they_were_saved(tmp_path):
         for part in ("starts", "rows", "weights"):
             np.testing.assert_array_equal(getattr(again.neighbours[name], part), getattr(table, part))
     np.testing.assert_array_equal(again.factors.vectors, tables.factors.vectors)
-    np.testing.assert_array_equal(again.factors.degrees, tables.factors.degrees)
+    np.testing.assert_array_equal(again.factors.says, tables.factors.says)
     np.testing.assert_array_equal(again.popularity.order, tables.popularity.order)

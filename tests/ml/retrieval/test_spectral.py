@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from ml.retrieval.spectral import DAMPING, POPULARITY, first_vectors, item_factors
+from ml.candidates.low_rank import ITEMS_ADDED, USERS_ADDED
+from ml.retrieval.spectral import POPULARITY, first_vectors, item_factors
 
 
 def two_circles() -> sparse.csr_array:
@@ -62,9 +63,11 @@ def test_a_small_shop_leaves_the_other_columns_empty():
 
 def test_factors_score_as_the_exact_low_pass_filter_does():
     chosen = two_circles().toarray()[1:, 1:]
-    of_users, of_items = (1 / np.sqrt(chosen.sum(axis=axis) + DAMPING) for axis in (1, 0))
+    of_users, of_items = (
+        1 / np.sqrt(chosen.sum(axis=axis) + added) for axis, added in ((1, USERS_ADDED), (0, ITEMS_ADDED))
+    )
     _, _, directions = np.linalg.svd(of_users[:, None] * chosen * of_items)
-    exact = (chosen * of_items) @ directions[:4].T @ directions[:4] / of_items
+    exact = chosen @ directions[:4].T @ directions[:4] / np.sqrt(of_items)
     table = item_factors(two_circles(), dim=4, seed=0)[1:]
 
     found = chosen @ (table[:, -1:] * table[:, :-1]) @ table[:, :-1].T

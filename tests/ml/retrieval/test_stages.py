@@ -33,10 +33,10 @@ def test_a_stage_knows_only_users_and_items_of_its_own_past() -> None:
     assert 0 < len(examples.encoder.users) < world.NUM_USERS
 
 
-def test_a_catalogue_too_large_for_factors_has_none() -> None:
-    settings = RetrieverSettings(factor_dim=8, factor_items=100)
-    assert settings.for_catalogue(100) == settings
-    assert settings.for_catalogue(101).tower_dim == settings.embedding_dim
+@pytest.mark.parametrize(("items", "dim"), [(100, 128), (101, 64), (200, 64), (201, 32), (400, 32), (401, 0)])
+def test_a_larger_catalogue_has_fewer_factors_or_none(items: int, dim: int) -> None:
+    settings = RetrieverSettings(factor_dim=128, factor_numbers=12_800)
+    assert settings.for_catalogue(items).factor_dim == dim
 
 
 STREAMING = shop.SETTINGS.model_copy(update={"epochs": 3, "events_in_memory": 0})
@@ -94,7 +94,7 @@ def test_batches_from_disk_and_from_memory_teach_the_same(tmp_path: Path, monkey
 @pytest.mark.tf
 def test_both_stages_learn_from_disk(tmp_path: Path) -> None:
     split = TimeSplit.at(world.CUT, SplitSettings(ranker_weeks=2))
-    few = STREAMING.model_copy(update={"factor_items": world.NUM_ITEMS - 1})
+    few = STREAMING.model_copy(update={"factor_numbers": 0})
     stages = train_stages(sharded(), split, few, scratch=tmp_path)
     assert stages.base.settings.factor_dim == stages.final.settings.factor_dim == 0
     assert stages.final.epochs[-1].retrieval_loss < stages.base.epochs[0].retrieval_loss
