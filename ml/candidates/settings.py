@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ITEMS_PER_DIRECTION = 8
+"""Of a graph at least. With one for every item an item is like itself alone, and who goes with whom is lost."""
+
 
 class SourceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,7 +26,9 @@ class SourceSettings(BaseModel):
         0.5, ge=0, le=1, description="A user's word counts less by their interest to this power, in item-kNN."
     )
     knn_user_shrinkage: float = Field(
-        16.0, ge=0, description="Added to a user's interest there: who liked one item says little more than who liked ten."
+        16.0,
+        ge=0,
+        description="Added to a user's interest there: who liked one item says little more than who liked ten.",
     )
     knn_item_shrinkage: float = Field(
         8.0, ge=0, description="Added to the interest in an item there: two that one user liked are hardly alike yet."
@@ -47,7 +52,10 @@ class SourceSettings(BaseModel):
         description="Directions kept of the graph of users and items: numbers per item, two bytes each.",
     )
     spectral_numbers: int = Field(
-        100_000_000, ge=1, description="Of all items together at most: a larger catalogue keeps fewer directions."
+        64_000_000,
+        ge=1,
+        description="Of all items together at most: a larger catalogue keeps fewer directions. A small one never keeps more than one for every "
+        "eight items.",
     )
     basket_neighbours: int = Field(
         50, ge=1, le=5_000, description="Items bought together kept per item, the strongest."
@@ -62,5 +70,6 @@ class SourceSettings(BaseModel):
     )
 
     def directions_of(self, num_items: int) -> int:
-        """As many as `spectral_numbers` allows, at least one."""
-        return max(1, min(self.spectral_rank, self.spectral_numbers // max(num_items, 1)))
+        """As many as a catalogue of this size keeps, at least one."""
+        most = self.spectral_numbers // max(num_items, 1), num_items // ITEMS_PER_DIRECTION
+        return max(1, min(self.spectral_rank, *most))

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml.candidates.settings import ITEMS_PER_DIRECTION
 from ml.contract.errors import RecipeError
 from ml.dataset.examples import TargetColumn
 from ml.features.crosses import Cross, require_distinct
@@ -11,7 +12,7 @@ from ml.features.tower_inputs import VECTOR_DIM
 
 ModelType = Literal["retrieval", "ranking", "multitask"]
 RatingLoss = Literal["mse", "bce", "pairwise", "listwise"]
-FEWEST_FACTORS = 32
+FEWEST_FACTORS = 8
 """Fewer say little more than popularity."""
 
 
@@ -25,7 +26,7 @@ class RetrieverSettings(BaseModel):
         64, ge=2, le=1024, description="Numbers of query and candidate vectors that are learned."
     )
     factor_dim: int = Field(
-        256,
+        512,
         ge=0,
         le=1024,
         description="Further numbers of those vectors that are not learned: factors of the matrix of who chose what. 0: none.",
@@ -34,10 +35,10 @@ class RetrieverSettings(BaseModel):
         1.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
     factor_numbers: int = Field(
-        64_000_000,
+        32_000_000,
         ge=0,
         description="Of all items together at most, four bytes each: a larger catalogue gets half as many factors, a quarter and so on; none "
-        "where that is fewer than 32.",
+        "where that is fewer than 8. A small one never gets more than one for every eight items.",
     )
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
     rating_layers: tuple[int, ...] = Field((64,), description="Hidden widths of the rating head; needs at least one.")
@@ -143,7 +144,7 @@ class RetrieverSettings(BaseModel):
     def for_catalogue(self, num_items: int) -> Self:
         """The same, with as many factors as a catalogue of this size gets."""
         dim = self.factor_dim
-        while dim * num_items > self.factor_numbers:
+        while dim and (dim * num_items > self.factor_numbers or dim * ITEMS_PER_DIRECTION > num_items):
             dim = dim // 2 if dim // 2 >= FEWEST_FACTORS else 0
         return self.model_copy(update={"factor_dim": dim})
 

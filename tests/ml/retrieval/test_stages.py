@@ -33,9 +33,12 @@ def test_a_stage_knows_only_users_and_items_of_its_own_past() -> None:
     assert 0 < len(examples.encoder.users) < world.NUM_USERS
 
 
-@pytest.mark.parametrize(("items", "dim"), [(100, 128), (101, 64), (200, 64), (201, 32), (400, 32), (401, 0)])
-def test_a_larger_catalogue_has_fewer_factors_or_none(items: int, dim: int) -> None:
-    settings = RetrieverSettings(factor_dim=128, factor_numbers=12_800)
+@pytest.mark.parametrize(
+    ("items", "dim"),
+    [(1_000, 64), (1_001, 32), (2_000, 32), (4_000, 16), (8_000, 8), (8_001, 0), (511, 32), (64, 8), (63, 0)],
+)
+def test_a_catalogue_has_as_many_factors_as_its_size_bears(items: int, dim: int) -> None:
+    settings = RetrieverSettings(factor_dim=64, factor_numbers=64_000)
     assert settings.for_catalogue(items).factor_dim == dim
 
 
