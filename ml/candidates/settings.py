@@ -52,7 +52,7 @@ class SourceSettings(BaseModel):
         description="Directions kept of the graph of users and items: numbers per item, two bytes each.",
     )
     spectral_numbers: int = Field(
-        64_000_000,
+        32_000_000,
         ge=1,
         description="Of all items together at most: a larger catalogue keeps fewer directions. A small one never keeps more than one for every "
         "eight items.",

@@ -79,4 +79,4 @@ def test_other_crosses_are_another_shape(stages: RetrieverStages, data: Training
     from ml.retrieval.train import train_retriever
 
     with pytest.raises(RecipeError, match=r"Received: other values of crosses\."):
-        train_retriever(shop.examples(data), shop.SETTINGS, warm_start=stages.base)
+        train_retriever(shop.examples(data), shop.SETTINGS.for_catalogue(data.items.num_rows), warm_start=stages.base)
