@@ -32,7 +32,7 @@ class RetrieverSettings(BaseModel):
         description="Further numbers of those vectors that are not learned: factors of the matrix of who chose what. 0: none.",
     )
     factor_weight: float = Field(
-        1.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
+        4.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
     factor_numbers: int = Field(
         32_000_000,

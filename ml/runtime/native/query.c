@@ -105,7 +105,7 @@ static void factors_of(const struct tower *t, const struct moment *m, const floa
     memset(factors, 0, sizeof *factors * t->num_factors);
     for (int64_t i = 0; i < count; i++) {
         const float *known = row_of(t->factors, t->num_factors + 1, m, i);
-        add(factors, known, shares[i] * known[t->num_factors], t->num_factors);
+        add(factors, known, sqrtf(shares[i]) * known[t->num_factors], t->num_factors);
     }
     to_unit_length(factors, t->num_factors);
 }

@@ -145,4 +145,6 @@ def test_both_stages_see_along_the_same_directions_and_no_other_will_do(data: Tr
     with pytest.raises(
         ContractError, match=r"along the directions of vectors it began with\. .* Fit `TowerEncoder` with `like`"
     ):
-        train_retriever(shop.examples(without_words(world.training_data())), settings, warm_start=stages.base)
+        train_retriever(
+            shop.examples(without_words(world.training_data())), stages.base.settings, warm_start=stages.base
+        )

@@ -83,7 +83,7 @@ def as_written(w: QueryWeights, ids: np.ndarray, past: History, indexes: np.ndar
     if w.factors is None:
         return learned
     known = w.factors[items].astype(np.float64)
-    factors = of_length_one((shares * known[:, -1]) @ known[:, :-1])
+    factors = of_length_one((np.sqrt(shares) * known[:, -1]) @ known[:, :-1])
     return of_length_one(np.concatenate([learned, w.factor_weight[0] * factors]))
 
 
