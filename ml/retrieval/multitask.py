@@ -88,7 +88,7 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
     def train_step(self, batch: Batch) -> dict[str, Any]:
         """Learn from one batch, or from this replica's part of it. The losses of the whole batch, by part and weighted in all."""
         with tf.GradientTape() as tape:
-            parts = self.losses_of(self._with_strangers(batch), hide_factors=True)
+            parts = self.losses_of(self._with_strangers(batch), learning=True)
             total = self._weighted(parts)
         gradients = tape.gradient(total, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))  # sums them over replicas
@@ -98,11 +98,11 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
         """The weighted sum of the losses the recipe asks for `[]`."""
         return self._weighted(self.losses_of(batch))
 
-    def losses_of(self, batch: Batch, *, hide_factors: bool = False) -> dict[str, Any]:
+    def losses_of(self, batch: Batch, *, learning: bool = False) -> dict[str, Any]:
         """Each loss the recipe asks for `[]`."""
         query, candidate = self.query_tower(batch.query), self.candidate_tower(batch.candidate)
-        if hide_factors:
-            query = self._without_factors(query)
+        if learning:
+            query = self._with_softer_factors(query)
         losses = {}
         if self.settings.retrieves and self.settings.retrieval_weight:
             losses["retrieval"] = self._retrieval_loss(query, candidate, batch)
@@ -168,17 +168,18 @@ class MultitaskModel(tfrs.Model):  # type: ignore[misc]  # TensorFlow has no typ
             query = query._replace(history_events=tf.where(nothing_yet, 0, query.history_events))
         return batch._replace(query=query, candidate=candidate._replace(ids=_without_id(candidate.ids, unknown_item)))
 
-    def _without_factors(self, query: Any) -> Any:
-        """Some queries as what is learned makes them alone, or it would learn no more than what factors cannot say: a new item has none.
+    def _with_softer_factors(self, query: Any) -> Any:
+        """Factors are fitted to the very examples and look better there than they are: they count less while the rest is learned.
 
-        In a shop of four tastes a new item's product with who shares its taste was .004 ahead of that with others, instead of .55.
+        Some queries have none, or what is learned would say no more than what factors cannot: a new item has none. In a shop of four tastes
+        a new item's product with who shares its taste was .004 ahead of that with others, instead of .55.
         """
         settings = self.settings
-        if not (settings.factor_dim and settings.factor_dropout):
+        if not settings.factor_dim:
             return query
         hidden = self._drawn(query, settings.factor_dropout, key=-2 - settings.seed)[:, None]
         learned = tf.range(settings.tower_dim)[None, :] < settings.embedding_dim
-        return tf.where(hidden & ~learned, 0.0, query)
+        return tf.where(learned, 1.0, tf.where(hidden, 0.0, settings.factor_training_share)) * query
 
     def _drawn(self, rows: Any, share: float, *, key: int) -> Any:
         """A mask of a share of the rows `[b]`."""

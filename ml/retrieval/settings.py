@@ -34,6 +34,13 @@ class RetrieverSettings(BaseModel):
     factor_weight: float = Field(
         4.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
+    factor_training_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="So much of that weight counts while the rest is learned: factors are fitted to the very examples and look better there than "
+        "they are.",
+    )
     factor_numbers: int = Field(
         32_000_000,
         ge=0,

@@ -12,8 +12,6 @@ from ml.retrieval.legacy_keras import tf
 ATTRIBUTE_DIM = 16
 EMBEDDING_SCALE = 0.05
 ATTENTION_FLOOR = -1e9
-LEAST_SHARE = 1e-12
-"""Of an event, before its root is taken: that of 0 has no gradient."""
 FACTORS_AT_MOST = 0.5**0.5
 """Length of the longest factors of an item: even the most popular one keeps as much of its vector for what is learned."""
 
@@ -106,8 +104,9 @@ class Factors(tf.keras.layers.Layer):  # type: ignore[misc]  # TensorFlow has no
     def beside_query(self, learned: Any, items: Any, attention: Any) -> Any:
         """`[b, d], [b, N] x 2 -> [b, d + dim]` of length 1; no factors where no item of the history has any."""
         known = self.table(items)
-        # The root: factors say most when they hear of all the history, and attention is after a few events of it.
-        said = tf.sqrt(tf.maximum(attention, LEAST_SHARE)) * known[..., -1]
+        # The root: factors say most when they hear of all the history, and attention is after a few events of it. It learns for the
+        # learned part alone: factors know the examples they are fitted to, and would teach it to look where the answer was.
+        said = tf.sqrt(tf.stop_gradient(attention)) * known[..., -1]
         interest = tf.math.l2_normalize(tf.matmul(said[:, None, :], known[..., :-1])[:, 0], axis=1)
         return tf.math.l2_normalize(tf.concat([learned, self.weight / FACTORS_AT_MOST * interest], axis=1), axis=1)
 
