@@ -441,21 +441,40 @@ def test_the_temperature_is_that_of_the_learned_cosines_with_factors_and_without
         assert lengths == pytest.approx(once.model._learned_part, abs=1e-5)
 
 
-def test_a_share_of_the_queries_must_do_without_factors_in_training(examples):
+def test_while_learning_factors_count_less_and_for_a_share_of_the_queries_not_at_all(examples):
     from ml.retrieval.multitask import MultitaskModel
     from ml.retrieval.optimizers import optimizer_of
 
-    def without(share: float) -> np.ndarray:
-        model = MultitaskModel(examples.encoder, QUICK.model_copy(update={"factor_dropout": share}))
+    def counted(dropped: float) -> np.ndarray:
+        settings = QUICK.model_copy(update={"factor_dropout": dropped, "factor_training_share": 0.25})
+        model = MultitaskModel(examples.encoder, settings)
         model.compile(optimizer_of(QUICK, 10))
-        found = model._without_factors(np.ones((4_000, QUICK.tower_dim), np.float32)) == 0
-        return np.asarray(found)
+        return np.asarray(model._with_softer_factors(np.ones((4_000, QUICK.tower_dim), np.float32)))
 
-    for share in (0.0, 0.3, 1.0):
-        hidden = without(share)
-        assert not hidden[:, : QUICK.embedding_dim].any()
-        assert (hidden[:, QUICK.embedding_dim :].all(axis=1) == hidden[:, -1]).all()
-        assert hidden[:, -1].mean() == pytest.approx(share, abs=0.03)
+    for dropped in (0.0, 0.3, 1.0):
+        found = counted(dropped)
+        assert (found[:, : QUICK.embedding_dim] == 1).all()
+        factors = found[:, QUICK.embedding_dim :]
+        assert (factors == factors[:, :1]).all()
+        assert set(np.unique(factors)) <= {np.float32(0), np.float32(0.25)}
+        assert (factors[:, 0] == 0).mean() == pytest.approx(dropped, abs=0.03)
+
+
+def test_factors_hear_events_by_the_roots_of_their_shares_and_teach_attention_nothing():
+    from ml.retrieval.legacy_keras import tf
+    from ml.retrieval.towers import Factors
+
+    layer = Factors(4, 2, weight=1.0)
+    layer.table.build(None)
+    layer.table.embeddings.assign([[0, 0, 0], [1, 0, 0.5], [0, 1, 1], [0, 0, 0]])
+    learned, shares = tf.constant([[1.0, 0.0]]), tf.Variable([[0.64, 0.36]])
+    with tf.GradientTape() as tape:
+        vector = layer.beside_query(learned, tf.constant([[1, 2]]), shares)
+    interest = np.array([0.8 * 0.5, 0.6 * 1.0])
+    np.testing.assert_allclose(
+        vector[0, 2:] / np.linalg.norm(vector[0, 2:]), interest / np.linalg.norm(interest), atol=1e-6
+    )
+    assert tape.gradient(vector, shares) is None
 
 
 def test_without_factors_there_are_only_learned_numbers(examples, data):
