@@ -23,9 +23,9 @@ class IndexSettings(BaseModel):
 
     kind: Literal["auto", "exact", "scann"] = Field("auto", description="`auto`: by catalogue size and platform.")
     exact_below: int = Field(
-        20_000,
+        8_000,
         ge=1,
-        description="Catalogues smaller than this are searched exactly: about 0.1 ms, no approximation to pay for.",
+        description="Catalogues smaller than this are searched exactly, with no approximation to pay for.",
     )
     k: int = Field(100, ge=1, le=1_000, description="Recall is measured among so many nearest items.")
     min_recall: float = Field(0.95, gt=0, le=1)
