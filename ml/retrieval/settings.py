@@ -32,10 +32,10 @@ class RetrieverSettings(BaseModel):
         description="Further numbers of those vectors that are not learned: factors of the matrix of who chose what. 0: none.",
     )
     factor_weight: float = Field(
-        4.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
+        3.0, gt=0, le=10, description="How much the factors' product counts beside the cosine of what is learned."
     )
     factor_training_share: float = Field(
-        0.25,
+        0.33,
         ge=0,
         le=1,
         description="So much of that weight counts while the rest is learned: factors are fitted to the very examples and look better there than "
