@@ -91,7 +91,7 @@ def test_a_worker_that_cannot_be_started_now_is_started_later(life: Life, monkey
         wait_until(lambda: set(life.supervisor.workers()) == {2})
         time.sleep(0.5)  # several attempts
     wait_until(lambda: len(life.supervisor.workers()) == 2)
-    assert open_files() == files, "each attempt gives back what it opened"
+    assert open_files() <= files, "each attempt gives back what it opened"  # others of this process may close theirs
     assert life.end() == 0
 
 
