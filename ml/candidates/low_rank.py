@@ -21,14 +21,14 @@ USERS_ADDED, ITEMS_ADDED = 16.0, 8.0
 nobody who chose one thing is as sure of it as ten who chose it among others. See "Damped graphs" in docs/experiments.md."""
 
 
-class Factors(NamedTuple):
+class LowPass(NamedTuple):
     vectors: Floats
     """`[num_items, rank]`."""
     says: Floats
     """`[num_items]` How much an item says of who chose it; 0 where nobody did."""
 
 
-def low_pass(chosen: sparse.csr_array, *, rank: int, seed: int = 0) -> Factors:
+def low_pass(chosen: sparse.csr_array, *, rank: int, seed: int = 0) -> LowPass:
     """An ideal low-pass filter on the graph of users and items, as vectors of items.
 
     Shen et al. 2021, "How powerful is graph convolution for recommendation?", section 4, on a graph with `USERS_ADDED` and `ITEMS_ADDED`, and with the
@@ -40,7 +40,7 @@ def low_pass(chosen: sparse.csr_array, *, rank: int, seed: int = 0) -> Factors:
     per_item = np.asarray(chosen.sum(axis=0), np.float32).ravel()
     directions = leading(damped(chosen, users_added=USERS_ADDED, items_added=ITEMS_ADDED), rank, seed=seed)
     root = np.where(per_item > 0, (per_item + ITEMS_ADDED) ** 0.25, 0.0).astype(np.float32)
-    return Factors(directions * root[:, None], np.divide(1, root, where=root > 0, out=np.zeros_like(root)))
+    return LowPass(directions * root[:, None], np.divide(1, root, where=root > 0, out=np.zeros_like(root)))
 
 
 def item_factors(interest: sparse.csr_array, *, rank: int, seed: int = 0) -> ItemFactors:

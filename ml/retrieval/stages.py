@@ -74,7 +74,7 @@ def train_stages(
     """Both stages. Each knows only users, items and events of its own window's past.
 
     A shop that never says what a purchase was worth gets no rating head: `model_type` becomes `retrieval`, and the summary
-    says so. A catalogue of more than `factor_items` items gets no factors.
+    says so. The catalogue decides how many factors there are.
 
     Args:
         scratch: a folder for examples that do not fit into memory; what it held is lost. Each process needs its own.
