@@ -21,7 +21,7 @@ def test_nobody_gets_the_same_twice_whatever_the_threads():
 def test_numbers_fill_63_bits():
     chance = Chance()
     numbers = [chance.number() for _ in range(MANY)]
-    assert 0 <= min(numbers) < 2**54
+    assert 0 <= min(numbers) < 2**58  # by chance false once in e^48
     assert 2**62 < max(numbers) < 2**63
 
 
