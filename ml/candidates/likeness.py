@@ -80,8 +80,8 @@ def ease(interest: sparse.csr_array, *, settings: SourceSettings) -> NeighbourTa
     popular = interest[:, kept]
     gram = (popular.T @ popular).toarray().astype(np.float32)
     gram[np.diag_indices_from(gram)] += settings.ease_l2
-    inverse = _inverse(gram)
-    weights = inverse / -np.diag(inverse)
+    inverted = inverse(gram)
+    weights = inverted / -np.diag(inverted)
     np.fill_diagonal(weights, 0.0)
     strongest = _strongest(np.abs(weights), settings.ease_neighbours)
     items: Rows = np.repeat(kept, strongest.shape[1]).astype(np.int32)
@@ -90,8 +90,12 @@ def ease(interest: sparse.csr_array, *, settings: SourceSettings) -> NeighbourTa
     return _table([(items, others, strengths)], num_items=num_items)
 
 
-def _inverse(matrix: Floats) -> Floats:
-    """Of a symmetric matrix with positive eigenvalues: by Cholesky's half of it, for half of what any other matrix costs."""
+def inverse(matrix: Floats) -> Floats:
+    """Of a symmetric matrix with positive eigenvalues: by Cholesky's half of it, for half of what any other matrix costs.
+
+    Raises:
+        DataError: rounding has made it singular.
+    """
     factor, failed = lapack.spotrf(matrix)
     if failed:
         raise DataError(
@@ -99,8 +103,8 @@ def _inverse(matrix: Floats) -> Floats:
         )
     upper, _ = lapack.spotri(factor)
     upper = np.triu(upper)
-    inverse: Floats = upper + np.triu(upper, 1).T
-    return inverse
+    whole: Floats = upper + np.triu(upper, 1).T
+    return whole
 
 
 def _table(pairs: Sequence[tuple[Rows, Rows, Floats]], *, num_items: int) -> NeighbourTable:
