@@ -8,6 +8,7 @@ import pytest
 from benchmarks.leaderboard import aisle
 from benchmarks.leaderboard.contest import DEPTH
 from benchmarks.leaderboard.snapshot import CUT, dated
+from ml.dataset.split import WEEK
 from ml.evaluation.ranking_metrics import Hits, recall_at_k
 from ml.experiments.recipe import Recipe
 from ml.features.history import SECONDS_PER_DAY
@@ -38,6 +39,8 @@ def test_a_sixth_of_each_users_events_is_recent_and_the_rest_is_older():
     assert np.bincount(recent.user_rows).tolist() == [2] * USERS
     days = np.unique((UNTIL - recent.occurred_at) // SECONDS_PER_DAY)
     assert len(days) == 35  # all days of the ranker's weeks
+    weeks = (recent.occurred_at - (UNTIL - RECENT)) // WEEK
+    assert all(len(np.unique(weeks[recent.user_rows == user])) == 1 for user in range(USERS))
 
 
 def test_an_order_is_kept_where_there_is_one():
