@@ -31,3 +31,9 @@ def test_a_value_that_does_not_fit_is_named():
         RecipeError, match=r"`retriever\.epochs`: Input should be greater than or equal to 1 \(received 0"
     ):
         Recipe().having({"retriever.epochs": 0})
+
+
+@pytest.mark.parametrize("name", ["multitask", "retrieval", "ranking"])
+def test_the_examples_to_compare_are_recipes_of_the_type_their_name_says(repository: Path, name: str):
+    recipe = Recipe.read(repository / "examples" / f"{name}.yaml")
+    assert (recipe.name, recipe.retriever.model_type) == (name, name)
