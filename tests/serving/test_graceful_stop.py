@@ -1,5 +1,6 @@
 """SIGTERM: it says that it goes, finishes what it began, writes what waits, and ends with code 0."""
 
+import contextlib
 import http.client
 import json
 import signal
@@ -41,7 +42,8 @@ class Caller(threading.Thread):
                 return
             answered = len(self.statuses)
             try:
-                self._ask_until_it_is_closed(connection)
+                with contextlib.closing(connection):
+                    self._ask_until_it_is_closed(connection)
             except (OSError, http.client.HTTPException) as error:
                 # The kernel resets what it had queued when the listener closes: nobody had accepted that one.
                 is_refused = isinstance(error, ConnectionResetError) and len(self.statuses) == answered
