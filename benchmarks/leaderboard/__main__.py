@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of online_retail, gowalla and amazon-beauty")
     parser.add_argument("--dataset", nargs="*", choices=[dataset.name for dataset in DATASETS])
     parser.add_argument("--system", nargs="*", choices=SYSTEMS)
-    parser.add_argument("--trials", type=int, default=8, help="combinations each peer may try; the same for all")
+    parser.add_argument(
+        "--trials", type=int, default=8, help="combinations each peer may try; item-kNN four times as many"
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / ".aisle-leaderboard")
     parser.add_argument(
         "--write", action="store_true", help="write the tables into the results, the docs and the README"

@@ -26,6 +26,8 @@ class Peer:
     """Lists `[num_users, DEPTH]` of a contest, under some choices and a seed."""
     space: Mapping[str, Sequence[Any]]
     """What may be chosen; nothing where there is nothing to choose."""
+    budgets: int = 1
+    """How many times the trials of the others it has: where the space is far larger than theirs, chance would choose for it."""
 
 
 def popular(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG001 - the signature of a peer
@@ -43,10 +45,10 @@ def history(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG
 
 
 def item_knn(contest: Contest, choices: Choices, seed: int) -> Rows:  # noqa: ARG001
-    """Cosine of items over users, each user's weight falling with the number of their items to the power `damping`; of what is
-    asked by, the newest items count most."""
-    of_user = np.maximum(contest.touched.sum(axis=1), 1) ** choices["damping"]
-    of_item = np.sqrt(np.maximum(contest.touched.sum(axis=0), 1))
+    """Cosine of items over users, each user's weight falling with the number of their items to the power `damping`; both numbers
+    are shrunk towards each other by what is added to them. Of what is asked by, the newest items count most."""
+    of_user = np.maximum(contest.touched.sum(axis=1) + choices["user_shrinkage"], 1) ** choices["damping"]
+    of_item = np.sqrt(np.maximum(contest.touched.sum(axis=0) + choices["item_shrinkage"], 1))
     unit = sparse.csc_array(contest.touched / of_user[:, None] / of_item)
     likeness = _nearest(unit, k=choices["neighbours"], itself=contest.repeats)
     asked_by = (
@@ -164,7 +166,14 @@ PEERS = (
     Peer(
         "item-kNN",
         item_knn,
-        {"neighbours": (50, 100, 200, 500, 1_000), "damping": (0.0, 0.25, 0.5, 0.75), "half_life": (None, 1, 3, 10)},
+        {
+            "neighbours": (50, 100, 200, 500, 1_000),
+            "damping": (0.0, 0.25, 0.5, 0.75),
+            "half_life": (None, 1, 3, 10),
+            "user_shrinkage": (0.0, 4.0, 16.0),
+            "item_shrinkage": (0.0, 4.0, 8.0),
+        },
+        budgets=4,
     ),
     Peer("EASE", ease, {"l2": L2, "faded": (False, True)}),
     Peer("EASE and own items", ease, {"l2": L2, "faded": (False, True), "own_weight": (0.1, 0.3, 1.0)}),

@@ -1,4 +1,4 @@
-"""Choosing: at most so many trials by one contest, the same number for every system, drawn by a seed."""
+"""Choosing: at most so many trials by one contest, drawn by a seed; the same number for every system but one of a far larger space."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -13,8 +13,8 @@ METRICS = {"recall": recall_at_k, "ndcg": ndcg_at_k, "hit_rate": hit_rate_at_k}
 
 
 def chosen(peer: Peer, contest: Contest, *, metric: str, trials: int, seed: int) -> tuple[Choices, int]:
-    """The best of at most `trials` combinations, drawn without repetition; and how many were tried."""
-    drawn = list(drawn_choices(peer, trials=trials, seed=seed))
+    """The best of at most `trials` combinations a budget, drawn without repetition; and how many were tried."""
+    drawn = list(drawn_choices(peer, trials=trials * peer.budgets, seed=seed))
     if len(drawn) == 1:
         return drawn[0], 0
     question = contest.without_answers()

@@ -52,12 +52,38 @@ def test_peers_that_learn_find_the_planted_tastes_and_beat_chance(found):
 
 
 def test_every_peer_has_the_same_budget_and_says_what_it_chose(found):
-    assert {row.trials for row in found.values()} == {TRIALS}
+    assert {peer.name for peer in PEERS if peer.budgets > 1} == {"item-kNN"}
     for peer in PEERS:
+        if peer.name in found:
+            assert found[peer.name].trials == TRIALS * peer.budgets
         sizes = len(list(drawn_choices(peer, trials=8, seed=7)))
         assert sizes == (1 if not peer.space else 8), peer.name
         if peer.name in found:
             assert set(found[peer.name].choices) == set(peer.space)
+
+
+def test_shrinkage_lets_item_knn_believe_many_rather_than_one():
+    """Of who has items 0 and 2: three who had to do with much went from 0 to 1, and one who did little else from 2 to 3."""
+    many = [[0, 1, *range(4 + 8 * user, 12 + 8 * user)] for user in range(3)]
+    people = [*many, [2, 3], *[[0]] * 3, [0, 2]]
+    users = np.repeat(np.arange(len(people), dtype=np.int32), [len(items) for items in people])
+    past = past_of_pairs(users, np.concatenate(people).astype(np.int32), num_users=len(people), num_items=28)
+    asked = contest_of(past, np.array([len(people) - 1], np.int32), np.array([1], np.int32)).without_answers()
+    [item_knn] = [peer for peer in PEERS if peer.name == "item-kNN"]
+
+    def first(*, damping: float, user_shrinkage: float = 0.0, item_shrinkage: float = 0.0) -> int:
+        choices = {"neighbours": 28, "half_life": None, "damping": damping}
+        shrunk = {"user_shrinkage": user_shrinkage, "item_shrinkage": item_shrinkage}
+        return int(item_knn.lists(asked, choices | shrunk, 0)[0, 0])
+
+    assert 3 / (7 * 3) ** 0.5 < 1 / (2 * 1) ** 0.5
+    assert first(damping=0.0) == 3
+    assert 3 / (15 * 11) ** 0.5 > 1 / (10 * 9) ** 0.5
+    assert first(damping=0.0, item_shrinkage=8.0) == 1
+    assert 3 / 10 / (15 * 11) ** 0.5 < 1 / 2 / (10 * 9) ** 0.5
+    assert first(damping=1.0, item_shrinkage=8.0) == 3
+    assert 3 / 74 / (15 * 11) ** 0.5 > 1 / 66 / (10 * 9) ** 0.5
+    assert first(damping=1.0, item_shrinkage=8.0, user_shrinkage=64.0) == 1
 
 
 def test_a_value_is_kept_for_each_user_of_each_contest(found):
