@@ -29,6 +29,7 @@ ASSETS: dict[str, tuple[str, ...]] = {
         "raw/items",
         "raw/item_embeddings",
         "raw/item_text_embeddings",
+        "raw/item_image_embeddings",
         "raw/users",
     ),
     "dbt": ("group:warehouse",),

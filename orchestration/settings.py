@@ -56,6 +56,11 @@ class PlatformSettings(BaseSettings):
         default=None,
         description="Folder of a sentence-transformer as ONNX, for vectors of items' texts; none when absent.",
     )
+    image_weights: Path | None = Field(
+        default=None,
+        description="Weights of EfficientNetB0 as .h5, for vectors of items' pictures; none when absent.",
+    )
+    image_dir: Path | None = Field(default=None, description="Folder of items' pictures; needed with image_weights.")
     pods: Path | None = Field(default=None, description="Sizes of Kubernetes pods; one process per run when absent.")
     gcp_project: str | None = Field(
         default=None, min_length=1, description="Google Cloud project that holds the tables and pays."
@@ -91,6 +96,12 @@ class PlatformSettings(BaseSettings):
             raise ValueError(
                 f"AISLE_PLATFORM={self.platform} with AISLE_SOURCE={self.source} needs: {'; '.join(missing)}. "
                 "Received: none of these. Set them."
+            )
+        if (self.image_weights is None) != (self.image_dir is None):
+            given, lacking = ("WEIGHTS", "DIR") if self.image_dir is None else ("DIR", "WEIGHTS")
+            raise ValueError(
+                "AISLE_IMAGE_WEIGHTS, the weights of EfficientNetB0, and AISLE_IMAGE_DIR, the folder of the pictures, belong together. Received: "
+                f"AISLE_IMAGE_{given} alone. Set AISLE_IMAGE_{lacking} too, or neither."
             )
         if self.source is Source.BIGQUERY and self.platform is not Platform.GCP:
             raise ValueError(

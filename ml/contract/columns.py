@@ -50,6 +50,7 @@ RAW_ITEMS = pa.schema(
         "seller_id": pa.string(),
         "description": pa.string(),
         "image_url": pa.string(),
+        "image_path": pa.string(),
         "price": pa.float64(),
         "created_at": INSTANT,
         "is_active": pa.bool_(),
@@ -77,6 +78,14 @@ ENCODED_TEXT = "encoded_text"
 
 RAW_ITEM_TEXT_EMBEDDINGS = pa.schema([*RAW_ITEM_EMBEDDINGS, pa.field("text_digest", pa.string())])
 """Of those vectors; `text_digest` tells the text and the encoder, so that neither is read twice."""
+
+ENCODED_IMAGE = "encoded_image"
+"""Name of the vectors that a network makes of pictures."""
+
+RAW_ITEM_IMAGE_EMBEDDINGS = pa.schema(
+    [*RAW_ITEM_EMBEDDINGS, pa.field("image_digest", pa.string()), pa.field("reason", pa.string())]
+)
+"""Of those vectors; `image_digest` tells the picture and the network, `reason` why there are no numbers."""
 
 RAW_USERS = pa.schema({"user_id": pa.string(), "country": pa.string(), "segment": pa.string(), "signed_up_at": INSTANT})
 
@@ -117,7 +126,9 @@ ENCODED_EVENTS = pa.schema(
 """`FCT_INTERACTIONS` without a string: what leaves the warehouse for training. Rows count from 0 in the order of the ids of
 `DIM_USERS` and `DIM_ITEMS`; `basket_number` numbers a user's baskets, -1 where there is none."""
 
-DIM_ITEMS = pa.schema([*RAW_ITEMS, pa.field("first_seen_at", INSTANT)])
+DIM_ITEMS = pa.schema(
+    [*(column for column in RAW_ITEMS if column.name != "image_path"), pa.field("first_seen_at", INSTANT)]
+)
 
 DIM_ITEM_EMBEDDINGS = pa.schema({"item_id": pa.string(), "name": pa.string(), "vector": VECTOR})
 

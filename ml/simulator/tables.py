@@ -94,6 +94,7 @@ def items_table(world: World, day: int) -> pa.Table:
             f"{k.capitalize()} {c} by {brand_ids[b]}." for b, c, k in zip(brands, categories, names, strict=True)
         ],
         "image_url": pa.nulls(len(rows), pa.string()),
+        "image_path": pa.nulls(len(rows), pa.string()),
         "price": conditions.prices[rows].astype(np.float64).round(2),
         "created_at": _instants(world.settings.opened_on, catalogue.launched[rows] * float(SECONDS_PER_DAY)),
         "is_active": conditions.live_items[rows],

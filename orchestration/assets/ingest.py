@@ -8,12 +8,15 @@ from ml.contract.columns import (
     RAW_IMPRESSIONS,
     RAW_INTERACTIONS,
     RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_IMAGE_EMBEDDINGS,
     RAW_ITEM_TEXT_EMBEDDINGS,
     RAW_ITEMS,
     RAW_USERS,
 )
 from orchestration.automation import EVERY_TEN_MINUTES
+from orchestration.image_embeddings import ImageEmbeddings
 from orchestration.partitions import daily, last_day_of
+from orchestration.resources.image_encoder import ImageEncoderResource
 from orchestration.resources.text_encoder import TextEncoderResource
 from orchestration.resources.warehouse import Warehouse
 from orchestration.settings import PlatformSettings
@@ -108,6 +111,23 @@ def item_text_embeddings(warehouse: Warehouse, text_encoder: TextEncoderResource
     """
     encoder = text_encoder.open()
     found = TextEmbeddings.of(warehouse, encoder) if encoder else TextEmbeddings.none()
+    found.land(warehouse)
+    return dg.MaterializeResult(metadata=found.summary(), data_version=dg.DataVersion(digest_of(found.rows)))
+
+
+@dg.asset(
+    deps=[items],
+    pool="warehouse",
+    kinds={*KINDS, "tensorflow"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": column_schema(RAW_ITEM_IMAGE_EMBEDDINGS, descriptions.ITEM_IMAGE_EMBEDDINGS)},
+)
+def item_image_embeddings(warehouse: Warehouse, image_encoder: ImageEncoderResource) -> dg.MaterializeResult[None]:
+    """Vectors of pictures by EfficientNetB0 with the weights that AISLE_IMAGE_WEIGHTS names; none where it names none. A picture is encoded
+    once, and again only when it, or the weights, have changed.
+    """
+    opened = image_encoder.open()
+    found = ImageEmbeddings.of(warehouse, *opened) if opened else ImageEmbeddings.none()
     found.land(warehouse)
     return dg.MaterializeResult(metadata=found.summary(), data_version=dg.DataVersion(digest_of(found.rows)))
 

@@ -10,6 +10,7 @@ from ml.contract.columns import (
     RAW_IMPRESSIONS,
     RAW_INTERACTIONS,
     RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_IMAGE_EMBEDDINGS,
     RAW_ITEM_TEXT_EMBEDDINGS,
     RAW_ITEMS,
     RAW_USERS,
@@ -21,6 +22,8 @@ from orchestration.dialect import SqlDialect, days_between
 TOLERATED_SHARE = 0.01
 """Of raw rows that may break one rule before the check warns. They are rejected later either way."""
 MIN_CLEAN_SHARE = 0.95
+MIN_READABLE_SHARE = 0.5
+"""Of the pictures that a catalogue names. Some are always missing; of most, it is the folder that is the wrong one."""
 MAX_AGE_DAYS = 730
 MAX_EVENTS_PER_DAY = 1000
 MAX_DEVIATIONS = 3.0
@@ -64,6 +67,9 @@ def suites_for(dialect: SqlDialect) -> tuple[Suite, ...]:
         _raw_items(),
         _columns("item_embeddings", RAW_ITEM_EMBEDDINGS, dialect),
         _columns("item_text_embeddings", RAW_ITEM_TEXT_EMBEDDINGS, dialect),
+        _columns("item_image_embeddings", RAW_ITEM_IMAGE_EMBEDDINGS, dialect),
+        _raw_item_image_embeddings(),
+        _readable_pictures(),
         _columns("users", RAW_USERS, dialect),
         _accounting(),
         _fct_interactions(dialect),
@@ -168,6 +174,27 @@ def _raw_items() -> Suite:
     )
 
 
+def _raw_item_image_embeddings() -> Suite:
+    return Suite(
+        name="raw_item_image_embeddings",
+        asset=("raw", "item_image_embeddings"),
+        query="select item_id, reason from raw.item_image_embeddings",
+        rules=(_tolerated("pictures_can_be_read", "ExpectColumnValuesToBeNull", column="reason"),),
+    )
+
+
+def _readable_pictures() -> Suite:
+    return Suite(
+        name="raw_item_image_embeddings_accounting",
+        asset=("raw", "item_image_embeddings"),
+        query="""
+            select coalesce(avg(case when reason is null then 1.0 else 0.0 end), 1.0) as readable_share
+            from raw.item_image_embeddings
+        """,
+        rules=(_at_least("most_pictures_can_be_read", "readable_share", MIN_READABLE_SHARE),),
+    )
+
+
 def _accounting() -> Suite:
     """The row that stops a run: too little of what came could be used."""
     return Suite(
@@ -255,7 +282,7 @@ def _dim_item_embeddings() -> Suite:
             from (
                 select name, count(*) as num_given, sum(case when reason is null then 1 else 0 end) as num_accepted
                 from intermediate.int_item_embeddings_judged
-                where reason is null or reason <> 'duplicate'
+                where reason is null or reason in ('missing_item_id', 'wrong_length', 'not_finite')
                 group by name
             ) as by_column
         """,

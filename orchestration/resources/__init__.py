@@ -11,6 +11,7 @@ from orchestration.resources.artifacts import ArtifactStore
 from orchestration.resources.dbt import Dbt, FeatureCuts
 from orchestration.resources.exports import ExportArea
 from orchestration.resources.google import require_google
+from orchestration.resources.image_encoder import ImageEncoderResource
 from orchestration.resources.recipe import RecipeResource
 from orchestration.resources.releases import ReleaseStore
 from orchestration.resources.reports import ReportFolder
@@ -35,6 +36,10 @@ def resources_for(settings: PlatformSettings) -> dict[str, Any]:
         "dbt": Dbt.of(settings),
         "text_encoder": TextEncoderResource(
             path=str(settings.text_encoder.absolute()) if settings.text_encoder else None
+        ),
+        "image_encoder": ImageEncoderResource(
+            weights=str(settings.image_weights.absolute()) if settings.image_weights else None,
+            folder=str(settings.image_dir.absolute()) if settings.image_dir else None,
         ),
         "expectations": Expectations.of(settings),
         "feature_cuts": FeatureCuts(ranker_weeks=Recipe.read(settings.recipe).split.ranker_weeks),

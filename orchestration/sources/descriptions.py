@@ -42,6 +42,7 @@ ITEMS = {
     "seller_id": "Who sells it.",
     "description": "Text shown to people.",
     "image_url": "Picture.",
+    "image_path": "The same or another picture, as a file that is read for a vector.",
     "price": "Price of one piece, shop currency.",
     "created_at": "When it came into the catalogue, UTC.",
     "is_active": "Whether it is for sale.",
@@ -61,6 +62,14 @@ ITEM_TEXT_EMBEDDINGS = {
     **ITEM_EMBEDDINGS,
     "name": "encoded_text.",
     "text_digest": "Of the text and of the encoder that read it.",
+}
+
+ITEM_IMAGE_EMBEDDINGS = {
+    **ITEM_EMBEDDINGS,
+    "name": "encoded_image.",
+    "vector": "The numbers; none where there is a reason.",
+    "image_digest": "Of the picture and of the network that read it.",
+    "reason": "Why the picture could not be used.",
 }
 
 USERS = {

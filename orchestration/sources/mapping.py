@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml.contract.columns import ENCODED_TEXT, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
+from ml.contract.columns import ENCODED_IMAGE, ENCODED_TEXT, RAW_INTERACTIONS, RAW_ITEMS, RAW_USERS
 from ml.contract.errors import MappingError
 from orchestration.sources.rules import (
     NUMBER_STEPS,
@@ -52,12 +52,12 @@ ImpressionColumn = Literal[
     "request_id", "user_id", "item_id", "position", "shown_at", "surface", "bundle_version", "propensity", "source"
 ]
 ItemColumn = Literal[
-    "item_id", "title", "category", "sub_category", "brand", "seller_id", "description", "image_url", "price",
-    "created_at", "is_active", "stock", "region",
+    "item_id", "title", "category", "sub_category", "brand", "seller_id", "description", "image_url", "image_path",
+    "price", "created_at", "is_active", "stock", "region",
 ]  # fmt: skip
 UserColumn = Literal["user_id", "country", "segment", "signed_up_at"]
 DerivedItemColumn = Literal[
-    "title", "category", "sub_category", "brand", "seller_id", "description", "image_url", "price"
+    "title", "category", "sub_category", "brand", "seller_id", "description", "image_url", "image_path", "price"
 ]
 DerivedUserColumn = Literal["country", "segment"]
 
@@ -211,10 +211,9 @@ class ItemsTable(SourceTable):
     def _complete(self) -> Self:
         _require_columns(self.columns, "item_id")
         _require_steps_fit(self.columns, self.normalise, RAW_ITEMS)
-        if ENCODED_TEXT in self.vectors:
-            raise ValueError(
-                f"`vectors` must not name {ENCODED_TEXT}, which AISLE_TEXT_ENCODER makes: choose another name"
-            )
+        for name, maker in ((ENCODED_TEXT, "AISLE_TEXT_ENCODER"), (ENCODED_IMAGE, "AISLE_IMAGE_WEIGHTS")):
+            if name in self.vectors:
+                raise ValueError(f"`vectors` must not name {name}, which {maker} makes: choose another name")
         return self
 
 

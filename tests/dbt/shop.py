@@ -19,6 +19,7 @@ from ml.contract.columns import (
     RAW_IMPRESSIONS,
     RAW_INTERACTIONS,
     RAW_ITEM_EMBEDDINGS,
+    RAW_ITEM_IMAGE_EMBEDDINGS,
     RAW_ITEM_TEXT_EMBEDDINGS,
     RAW_ITEMS,
     RAW_USERS,
@@ -104,6 +105,7 @@ RAW = {
     "items": RAW_ITEMS,
     "item_embeddings": RAW_ITEM_EMBEDDINGS,
     "item_text_embeddings": RAW_ITEM_TEXT_EMBEDDINGS,
+    "item_image_embeddings": RAW_ITEM_IMAGE_EMBEDDINGS,
     "users": RAW_USERS,
 }
 
@@ -123,6 +125,7 @@ class DbtHome:
         items: Iterable[Row] = (),
         item_embeddings: Iterable[Row] = (),
         item_text_embeddings: Iterable[Row] = (),
+        item_image_embeddings: Iterable[Row] = (),
         users: Iterable[Row] = (),
         impressions: Iterable[Row] = (),
     ) -> None:
@@ -133,6 +136,7 @@ class DbtHome:
             "items": items,
             "item_embeddings": item_embeddings,
             "item_text_embeddings": item_text_embeddings,
+            "item_image_embeddings": item_image_embeddings,
             "users": users,
         }
         self.replace_raw({name: pa.Table.from_pylist(list(rows[name]), RAW[name]) for name in RAW})

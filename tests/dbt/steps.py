@@ -79,6 +79,18 @@ EMBEDDINGS: list[Row] = [
 TEXT_EMBEDDINGS: list[Row] = [
     {"item_id": " i1", "name": "encoded_text", "length": 2, "vector": [0.6, 0.8], "text_digest": "d1"}
 ]
+IMAGE_EMBEDDINGS: list[Row] = [
+    {"item_id": " i1", "name": "encoded_image", "length": 2, "vector": [0.5, 0.5], "image_digest": "d1"},
+    {"item_id": "i2", "name": "encoded_image", "length": 2, "vector": [], "reason": "missing_picture"},
+    {
+        "item_id": "i3",
+        "name": "encoded_image",
+        "length": 2,
+        "vector": [],
+        "image_digest": "d3",
+        "reason": "unreadable_picture",
+    },
+]
 """Of two rows of one item the younger is right, and each other fault is there once."""
 EMBEDDINGS_LATER: list[Row] = [EMBEDDINGS[0] | {"vector": [1.0, 1.0, 1.0]}, *EMBEDDINGS[2:4]]
 

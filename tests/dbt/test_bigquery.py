@@ -15,7 +15,7 @@ from sqlglot import exp
 from tests.dbt.bigquery import BigQueryHome
 from tests.dbt.compare import Digest, versions
 from tests.dbt.shop import CUTS, PROJECT, DbtHome, event
-from tests.dbt.steps import DAYS, RELATIONS, STEPS, TEXT_EMBEDDINGS, digest
+from tests.dbt.steps import DAYS, IMAGE_EMBEDDINGS, RELATIONS, STEPS, TEXT_EMBEDDINGS, digest
 from tests.local_gcp import LocalGcp
 
 # dbt-bigquery asks a replaced table for its partitioning in the client's old way.
@@ -54,6 +54,7 @@ def told(local_gcp: LocalGcp, tmp_path_factory: pytest.TempPathFactory) -> Told:
                 items=step.items,
                 item_embeddings=step.embeddings,
                 item_text_embeddings=TEXT_EMBEDDINGS,
+                item_image_embeddings=IMAGE_EMBEDDINGS,
                 impressions=step.impressions,
                 users=[{"user_id": "u1"}],
             )

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 
 from ml.features.pseudonym import pseudonym
 from tests.dbt.shop import CATALOGUE, FIRST_DAY, KEY, MAX_EVENTS_PER_DAY, DbtHome, event
-from tests.dbt.steps import EMBEDDINGS, TEXT_EMBEDDINGS
+from tests.dbt.steps import EMBEDDINGS, IMAGE_EMBEDDINGS, TEXT_EMBEDDINGS
 
 AT = datetime(2024, 5, 1, 12)
 
@@ -103,12 +103,17 @@ def test_an_item_has_one_tidy_row_the_one_created_last(built: DbtHome) -> None:
 
 def test_a_vector_that_cannot_be_used_is_kept_with_its_reason(home: DbtHome) -> None:
     home.land(
-        [event("u1", "i1", AT)], items=CATALOGUE, item_embeddings=EMBEDDINGS, item_text_embeddings=TEXT_EMBEDDINGS
+        [event("u1", "i1", AT)],
+        items=CATALOGUE,
+        item_embeddings=EMBEDDINGS,
+        item_text_embeddings=TEXT_EMBEDDINGS,
+        item_image_embeddings=IMAGE_EMBEDDINGS,
     )
     build_events(home)
     assert not home.build("--select", "tag:whole").failed
 
     assert home.rows("select item_id, name, vector from marts.dim_item_embeddings order by 1, 2") == [
+        ("i1", "encoded_image", [0.5, 0.5]),
         ("i1", "encoded_text", [0.6, 0.8]),
         ("i1", "image", [0.0, 1.0]),
         ("i1", "text", [0.5, -1.0, 2.0]),
@@ -116,7 +121,9 @@ def test_a_vector_that_cannot_be_used_is_kept_with_its_reason(home: DbtHome) -> 
     rejected = "select item_id, name, reason from intermediate.int_item_embeddings_judged where reason is not null"
     assert sorted(home.rows(rejected), key=repr) == [
         ("i1", "text", "duplicate"),
+        ("i2", "encoded_image", "missing_picture"),
         ("i2", "text", "wrong_length"),
+        ("i3", "encoded_image", "unreadable_picture"),
         ("unseen", "image", "not_finite"),
         ("unseen", "text", "not_finite"),
         (None, "image", "missing_item_id"),

@@ -123,7 +123,8 @@ def test_a_second_project_models_the_same_tables_in_place(
     )
     with second.client() as client:
         kept = {table.table_id for table in client.list_tables("raw") if table.table_type != "VIEW"}
-    assert kept == {"item_text_embeddings"}, "the one table that is no shop's: what an encoder made of texts"
+    made = {"item_text_embeddings", "item_image_embeddings"}
+    assert kept == made, "the tables that are no shop's: what was made of texts and pictures"
     for table, columns in MARTS.items():
         landed, declared = (rows_of(warehouse, f"select {columns} from {table}") for warehouse in (first, second))
         assert len(landed) > 100, table

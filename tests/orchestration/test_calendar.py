@@ -121,6 +121,15 @@ def test_files_need_a_mapping(tmp_path: Path) -> None:
         demo(tmp_path, source=Source.FILES)
 
 
+@pytest.mark.parametrize(("given", "lacking"), [("weights", "dir"), ("dir", "weights")])
+def test_weights_for_pictures_need_the_pictures_and_pictures_the_weights(
+    tmp_path: Path, given: str, lacking: str
+) -> None:
+    message = rf"belong together\. Received: AISLE_IMAGE_{given.upper()} alone\. Set AISLE_IMAGE_{lacking.upper()} too"
+    with pytest.raises(ValidationError, match=message):
+        demo(tmp_path, **{f"image_{given}": tmp_path})
+
+
 def test_a_cloud_platform_names_everything_it_lacks_at_once(tmp_path: Path) -> None:
     with pytest.raises(
         ValidationError,

@@ -12,6 +12,7 @@ checked as (
         *,
         case
             when item_id is null then 'missing_item_id'
+            when reason is not null then reason
             when {{ array_length('vector') }} <> length then 'wrong_length'
             when not {{ all_finite('vector') }} then 'not_finite'
         end as row_reason

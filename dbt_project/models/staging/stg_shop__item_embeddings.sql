@@ -6,21 +6,32 @@ with given as (
 
 ),
 
-encoded as (
+encoded_texts as (
 
     select * from {{ source('shop', 'item_text_embeddings') }}
 
 ),
 
+encoded_images as (
+
+    select * from {{ source('shop', 'item_image_embeddings') }}
+
+),
+
 together as (
 
-    select item_id, created_at, name, length, vector
+    select item_id, created_at, name, length, vector, cast(null as {{ dbt.type_string() }}) as reason
     from given
 
     union all
 
-    select item_id, created_at, name, length, vector
-    from encoded
+    select item_id, created_at, name, length, vector, cast(null as {{ dbt.type_string() }}) as reason
+    from encoded_texts
+
+    union all
+
+    select item_id, created_at, name, length, vector, reason
+    from encoded_images
 
 ),
 
@@ -31,7 +42,8 @@ final as (
         created_at,
         name,
         length,
-        vector
+        vector,
+        reason
     from together
 
 )

@@ -4,13 +4,18 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from ml.contract.columns import RAW_ITEMS
 from orchestration.assets import ingest
 from orchestration.partitions import RANGE_END, RANGE_START, daily
+from orchestration.resources.image_encoder import ImageEncoderResource
 from orchestration.resources.text_encoder import TextEncoderResource
 from orchestration.resources.warehouse import Warehouse
 from orchestration.sources.resource import SourceResource
+from tests.pictures import picture
 from tests.text_model import write_text_model
 
 ASSETS = dg.load_assets_from_modules([ingest], group_name="ingest", key_prefix="raw")
@@ -18,13 +23,24 @@ FIRST_DAY = date.fromisoformat(daily.get_first_partition_key() or "")
 LAST_DAY = FIRST_DAY + timedelta(days=3)
 
 
-def run(warehouse: Warehouse, *names: str, encoder: str | None = None, **tags: str) -> dg.ExecuteInProcessResult:
+def run(
+    warehouse: Warehouse,
+    *names: str,
+    encoder: str | None = None,
+    pictures: ImageEncoderResource | None = None,
+    **tags: str,
+) -> dg.ExecuteInProcessResult:
     source = SourceResource(name="demo", shop_size="tiny", opened_on=FIRST_DAY.isoformat())
     job = dg.define_asset_job("job", selection=dg.AssetSelection.assets(*(["raw", name] for name in names)))
     definitions = dg.Definitions(
         assets=ASSETS,
         jobs=[job],
-        resources={"source": source, "warehouse": warehouse, "text_encoder": TextEncoderResource(path=encoder)},
+        resources={
+            "source": source,
+            "warehouse": warehouse,
+            "text_encoder": TextEncoderResource(path=encoder),
+            "image_encoder": pictures or ImageEncoderResource(),
+        },
     )
     return definitions.resolve_job_def("job").execute_in_process(tags=tags)
 
@@ -88,6 +104,28 @@ def test_texts_of_the_catalogue_are_encoded_where_an_encoder_is_named(
     items = warehouse.query("select * from raw.items")
     assert metadata["dagster/row_count"] == (len(items) if named else 0)
     assert (metadata["encoded"] != 0) == named
+
+
+@pytest.mark.tf
+def test_pictures_of_the_catalogue_are_encoded_where_weights_are_named(warehouse: Warehouse, tmp_path: Path):
+    from ml.retrieval.legacy_keras import tf
+
+    weights, folder = tmp_path / "weights.h5", tmp_path / "pictures"
+    tf.keras.applications.EfficientNetB0(include_top=False, weights=None).save_weights(weights)
+    folder.mkdir()
+    (folder / "cup.png").write_bytes(picture())
+    items = [{"item_id": "a", "image_path": "cup.png"}, {"item_id": "b", "image_path": "spade.png"}, {"item_id": "c"}]
+    warehouse.replace_table("raw", "items", pa.Table.from_pylist(items, RAW_ITEMS))
+    pictures = ImageEncoderResource(weights=str(weights), folder=str(folder))
+    metadata = metadata_of(run(warehouse, "item_image_embeddings", pictures=pictures), "item_image_embeddings")
+    assert metadata == {"dagster/row_count": 2, "encoded": 1, "unusable/missing_picture": 1}
+    rows = warehouse.query("select * from raw.item_image_embeddings order by item_id").to_pylist()
+    assert [(row["item_id"], row["length"], len(row["vector"])) for row in rows] == [("a", 1280, 1280), ("b", 1280, 0)]
+    assert np.isfinite(rows[0]["vector"]).all()
+    assert metadata_of(run(warehouse, "item_image_embeddings"), "item_image_embeddings") == {
+        "dagster/row_count": 0,
+        "encoded": 0,
+    }
 
 
 @pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.key.to_user_string())

@@ -45,6 +45,7 @@ def test_sources_are_the_landed_tables() -> None:
         "raw/items",
         "raw/item_embeddings",
         "raw/item_text_embeddings",
+        "raw/item_image_embeddings",
         "raw/users",
     }
 

@@ -239,6 +239,7 @@ def test_names_are_unique_on_each_asset() -> None:
         ([], 1.0, True),
         ([("text", None)] * 19 + [("text", "wrong_length")] + [("text", "duplicate")] * 5, 0.95, True),
         ([("text", None)] * 90 + [("image", None), ("image", "wrong_length")], 0.5, False),
+        ([("encoded_image", None), ("encoded_image", "missing_picture")], 1.0, True),
     ],
 )
 def test_a_vector_column_of_which_too_little_can_be_used_stops_the_run(
@@ -253,3 +254,21 @@ def test_a_vector_column_of_which_too_little_can_be_used_stops_the_run(
     found = verdicts(home, "item_embeddings_accounting")["enough_vectors_are_clean"]
     assert (found.value, found.holds) == (pytest.approx(share), holds)
     assert found.rule.blocking
+
+
+@pytest.mark.parametrize(
+    ("unusable", "of", "warns", "stops"),
+    [(0, 0, False, False), (1, 200, False, False), (3, 200, True, False), (100, 200, True, False), (3, 5, True, True)],
+)
+def test_pictures_that_cannot_be_read_warn_and_most_of_them_stop_the_run(
+    tmp_path: Path, unusable: int, of: int, warns: bool, stops: bool
+) -> None:
+    home = DbtHome(tmp_path)
+    rows = [{"item_id": f"i{n}", "reason": "missing_picture" if n < unusable else None} for n in range(of)]
+    home.land(CLEAN, item_image_embeddings=rows)
+    suites = (f"raw_item_image_embeddings{end}" for end in ("", "_accounting", "_columns"))
+    found = verdicts(home, *suites)
+    assert found["columns_are_as_agreed"].holds
+    assert found["pictures_can_be_read"].holds == (not warns)
+    assert found["most_pictures_can_be_read"].holds == (not stops)
+    assert [name for name, verdict in found.items() if not verdict.rule.blocking] == ["pictures_can_be_read"]

@@ -98,7 +98,8 @@ def test_the_graph_says_what_holds_its_tables(
         found = [value for value in again.values() if isinstance(value, dg.AssetsDefinition)]
         kinds |= {spec.key.path[-1]: spec.kinds for assets in found for spec in assets.specs}
     assert {name for name, of in kinds.items() if holds in of} == {
-        "interactions", "impressions", "items", "item_embeddings", "item_text_embeddings", "users", "training_examples",
+        "interactions", "impressions", "items", "item_embeddings", "item_text_embeddings", "item_image_embeddings",
+        "users", "training_examples",
     }  # fmt: skip
     assert all(not {"duckdb", "bigquery"} - {holds} & of for of in kinds.values())
 

@@ -100,6 +100,10 @@ def test_a_mapping_of_tables_is_no_mapping_of_files(sales: SalesFolder):
         ({"text": {"column": "v", "length": 1}}, r"At `items\.vectors\.text\.length`: .*greater than or equal to 2"),
         ({"text": {"column": "v", "length": 3, "kind": "x"}}, r"At `items\.vectors\.text\.kind`: no such key"),
         ({"encoded_text": {"column": "v", "length": 3}}, r"must not name encoded_text, which AISLE_TEXT_ENCODER makes"),
+        (
+            {"encoded_image": {"column": "v", "length": 3}},
+            r"must not name encoded_image, which AISLE_IMAGE_WEIGHTS makes",
+        ),
         ({"My Text": {"column": "v", "length": 3}}, r"At `items\.vectors\.My Text`: String should match"),
     ],
 )
