@@ -68,6 +68,7 @@ def ratios_with_intervals(bars: Sequence[Bar], metrics: Sequence[str], *, to: st
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         title = f"{metric_label(metric)}, ratio to {to}"
         axes.set_title(title, loc="left", fontsize=11, color=_INK, fontweight="bold")
+        axes.locator_params(axis="x", nbins=5)  # ratios of .995 and the like are wide
         _quiet(axes, grid="x")
     return _svg(figure)
 
