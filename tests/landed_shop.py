@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from orchestration.image_embeddings import ImageEmbeddings
 from orchestration.resources.warehouse import Warehouse
 from orchestration.resources.warehouse_duckdb import DuckDBWarehouse
 from orchestration.sources.demo import DemoSource
@@ -19,6 +20,7 @@ def land_everything(source: Source, warehouse: Warehouse) -> None:
     tables.items()
     tables.item_embeddings()
     TextEmbeddings.none().land(warehouse)
+    ImageEmbeddings.none().land(warehouse)
     tables.users()
 
 

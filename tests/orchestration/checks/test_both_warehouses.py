@@ -7,7 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ml.contract.columns import DIM_ITEM_EMBEDDINGS, DIM_ITEMS, DIM_USERS, FCT_INTERACTIONS, FEAT_ITEMS, FEAT_USERS
+from ml.contract.columns import (
+    DIM_ITEM_EMBEDDINGS,
+    DIM_ITEMS,
+    DIM_USERS,
+    FCT_INTERACTIONS,
+    FEAT_ITEMS,
+    FEAT_USERS,
+    RAW_ITEM_IMAGE_EMBEDDINGS,
+)
 from orchestration.checks.expectations import Expectations
 from orchestration.checks.suites import suites_for
 from orchestration.resources.warehouse import Warehouse
@@ -34,6 +42,8 @@ def land(warehouse: Warehouse) -> None:
     tables.items()
     tables.item_embeddings()
     TextEmbeddings.none().land(warehouse)
+    pictures = [{"item_id": "i1"}, {"item_id": "i2", "reason": "missing_picture"}, {"item_id": "i3"}]
+    warehouse.replace_table("raw", "item_image_embeddings", pa.Table.from_pylist(pictures, RAW_ITEM_IMAGE_EMBEDDINGS))
     tables.users()
     twice = [
         {"item_id": "i1", "user_id": "u1", "cut_at": datetime(2026, 7, 1), "purchases_all": 1.0, "purchases_30d": 2.0}

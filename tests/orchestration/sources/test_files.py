@@ -300,6 +300,13 @@ VECTORS = {
 }
 
 
+def test_where_a_picture_lies_is_told_by_the_catalogue(sales: SalesFolder):
+    (sales.path / "items.csv").write_text("id,photo\na,cups/red.jpg\nb,\n")
+    sales.rest = {"items": {"path": "items.csv", "columns": {"item_id": "id", "image_path": "photo"}}}
+    rows = sales.source().items().to_pylist()
+    assert {row["item_id"]: row["image_path"] for row in rows} == {"a": "cups/red.jpg", "b": None}
+
+
 def test_vector_columns_of_the_catalogue_become_rows(sales: SalesFolder):
     columns = {
         "id": ["a", " B", "c"],
