@@ -87,9 +87,11 @@ def recalls(contest: Contest, chosen: Mapping[str, float], *, num_users: int) ->
 
 
 def said(past: History, tables: SourceTables, settings: CandidateSettings, *, at: int) -> dict[str, SparseScores]:
-    """Scores of every source that is a table; those of the factors over the whole catalogue."""
+    """Scores of every source that is a table; those of the factors and of people alike over the whole catalogue."""
     readings = settings.readings(past, at=at)
     every: Rows = np.arange(len(tables.popularity.recent), dtype=np.int32)
+    alike = np.empty(len(every), np.float32)
+    tables.interested.scores_into(alike, readings.lasting, every)
     by_table: dict[str, SparseScores] = {}
     for name, asked in NEIGHBOURS.items():
         interest = getattr(readings, asked.by)
@@ -97,6 +99,7 @@ def said(past: History, tables: SourceTables, settings: CandidateSettings, *, at
     return {
         **by_table,
         "spectral": SparseScores(every, tables.factors.scores(readings.lasting, every)),
+        "user_knn": SparseScores(every, alike),
         "repurchase": SparseScores(readings.fading.rows, readings.fading.strengths),
         "popular": SparseScores(every, tables.popularity.recent),
         "trending": SparseScores(every, tables.popularity.trending),

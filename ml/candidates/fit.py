@@ -4,8 +4,8 @@ import numpy as np
 from scipy import sparse
 
 from ml.candidates.descriptions import described_alike, spaces_of
-from ml.candidates.likeness import alike, ease
-from ml.candidates.low_rank import item_factors
+from ml.candidates.likeness import alike, ease, strongest_of_each
+from ml.candidates.low_rank import ITEMS_ADDED, USERS_ADDED, damped, item_factors
 from ml.candidates.matrices import basket_matrix, interest_matrix, moments, newest_of_each_user, word_matrix
 from ml.candidates.pulse import pulse_of
 from ml.candidates.settings import SourceSettings
@@ -13,6 +13,7 @@ from ml.contract.types import Floats
 from ml.features.log import InteractionLog
 from ml.runtime.candidates import SourceTables
 from ml.runtime.interest import WEIGHT_OF_CODE, decay
+from ml.runtime.item_users import ItemUsers
 from ml.runtime.items import ItemTable
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.popular import Popularity
@@ -31,6 +32,7 @@ def fit_sources(log: InteractionLog, items: ItemTable, *, cut: int, settings: So
             "bought_together": bought_together(newest, num_items=len(items), settings=settings),
         },
         factors=item_factors(interest, rank=settings.directions_of(len(items))),
+        interested=item_users(interest, most=settings.users_of(len(items))),
         popularity=popularity(log, num_items=len(items), cut=cut, decay_days=settings.popularity_decay_days),
         pulse=pulse_of(log, num_items=len(items), cut=cut),
     )
@@ -47,6 +49,20 @@ def item_knn(interest: sparse.csr_array, *, settings: SourceSettings) -> Neighbo
     weights = np.maximum(of_user, 1e-9) ** -settings.knn_user_damping
     weighted = sparse.csr_array(sparse.diags_array(weights.astype(np.float32)) @ interest)
     return alike(weighted, weighted, norms=(of_item, of_item), neighbours=settings.knn_neighbours)
+
+
+def item_users(interest: sparse.csr_array, *, most: int) -> ItemUsers:
+    """Who is interested in each item, on the damped graph; of a crowd the `most` with the largest weights, who chose little else."""
+    by_item = damped(interest, users_added=USERS_ADDED, items_added=ITEMS_ADDED).T.tocsr()
+    counts = np.diff(by_item.indptr)
+    items, users = np.repeat(np.arange(len(counts), dtype=np.int32), counts), by_item.indices.astype(np.int32)
+    crowded = np.repeat(counts > most, counts)
+    strongest = strongest_of_each(items[crowded], users[crowded], by_item.data[crowded], neighbours=most)
+    others = items[~crowded], users[~crowded], by_item.data[~crowded]
+    items, users, weights = (np.concatenate(pair) for pair in zip(others, strongest, strict=True))
+    order = np.lexsort((users, items))
+    starts = np.searchsorted(items[order], np.arange(len(counts) + 1))
+    return ItemUsers(starts.astype(np.int64), users[order], weights[order].astype(np.float32))
 
 
 def next_items(log: InteractionLog, *, num_items: int, cut: int, settings: SourceSettings) -> NeighbourTable:

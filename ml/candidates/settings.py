@@ -57,6 +57,16 @@ class SourceSettings(BaseModel):
         description="Of all items together at most: a larger catalogue keeps fewer directions. A small one never keeps more than one for every "
         "eight items.",
     )
+    knn_users: int = Field(
+        1_000,
+        ge=1,
+        description="Of those interested in an item so many are kept for `user_knn`, who chose little else.",
+    )
+    knn_pairs: int = Field(
+        32_000_000,
+        ge=1,
+        description="Of users and items together at most: of a larger catalogue fewer users of each item are kept.",
+    )
     basket_neighbours: int = Field(
         50, ge=1, le=5_000, description="Items bought together kept per item, the strongest."
     )
@@ -68,6 +78,10 @@ class SourceSettings(BaseModel):
         gt=0,
         description="A purchase or view counts less by a factor e every so many days, in `popular` and `trending`.",
     )
+
+    def users_of(self, num_items: int) -> int:
+        """Kept of each item of a catalogue of this size, at least one."""
+        return max(1, min(self.knn_users, self.knn_pairs // max(num_items, 1)))
 
     def directions_of(self, num_items: int) -> int:
         """As many as a catalogue of this size keeps, at least one."""

@@ -131,7 +131,7 @@ def _require_one_catalogue(bundle: Bundle) -> None:
     sizes = {len(bundle.vectors), len(popularity.recent), len(popularity.trending)}
     sizes |= {len(table) for table in bundle.sources.neighbours.values()}
     factors = bundle.sources.factors
-    sizes |= {len(factors.vectors), len(factors.says), len(bundle.sources.pulse.values)}
+    sizes |= {len(factors.vectors), len(factors.says), len(bundle.sources.interested), len(bundle.sources.pulse.values)}
     rows = bundle.users.histories.item_rows
     if sizes != {count} or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
         raise BundleError(

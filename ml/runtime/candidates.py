@@ -15,6 +15,7 @@ from ml.contract.types import Floats, Rows
 from ml.features.history import History
 from ml.runtime.factors import ItemFactors
 from ml.runtime.interest import Interest, Readings
+from ml.runtime.item_users import ItemUsers
 from ml.runtime.kernel import Kernel, address, compiled, require_memory
 from ml.runtime.likeness import scores_into
 from ml.runtime.neighbours import NeighbourTable
@@ -49,8 +50,8 @@ TABLES = tuple(dict.fromkeys(asked.table for asked in NEIGHBOURS.values()))
 SMOOTH = 10
 """Added to each rank before ranks are fused."""
 
-SOURCES = ("two_tower", *NEIGHBOURS, "spectral", "repurchase", "popular", "trending")
-TWO_TOWER, SPECTRAL = SOURCES.index("two_tower"), SOURCES.index("spectral")
+SOURCES = ("two_tower", *NEIGHBOURS, "spectral", "user_knn", "repurchase", "popular", "trending")
+TWO_TOWER, SPECTRAL, USER_KNN = (SOURCES.index(name) for name in ("two_tower", "spectral", "user_knn"))
 
 
 class CandidateSettings(BaseModel):
@@ -69,6 +70,12 @@ class CandidateSettings(BaseModel):
         ge=0,
         le=2_000,
         description="The best, by the factors of who chose what, of all that the other sources propose.",
+    )
+    user_knn: int = Field(
+        100,
+        ge=0,
+        le=2_000,
+        description="The best of the same, by how many people like the user are interested in them.",
     )
     bought_together: int = Field(
         100, ge=0, le=2_000, description="Items that lay in one basket with the user's `newest_items`."
@@ -114,6 +121,7 @@ class SourceTables:
     neighbours: Mapping[str, NeighbourTable]
     """By the names in `TABLES`."""
     factors: ItemFactors
+    interested: ItemUsers
     popularity: Popularity
     pulse: Pulse
 
@@ -122,6 +130,7 @@ class SourceTables:
         for name, table in self.neighbours.items():
             table.save(folder / name)
         self.factors.save(folder)
+        self.interested.save(folder / "interested")
         self.popularity.save(folder / "popularity.npz")
         self.pulse.save(folder / "pulse.npy")
 
@@ -139,7 +148,8 @@ class SourceTables:
     def load(cls, folder: Path) -> Self:
         tables = {name: NeighbourTable.load(folder / name) for name in TABLES}
         popularity, pulse = Popularity.load(folder / "popularity.npz"), Pulse.load(folder / "pulse.npy")
-        return cls(tables, ItemFactors.load(folder), popularity, pulse)
+        interested = ItemUsers.load(folder / "interested")
+        return cls(tables, ItemFactors.load(folder), interested, popularity, pulse)
 
 
 @dataclass(frozen=True)
@@ -321,9 +331,11 @@ class _Asking:
         found = joined([sources.get(name, nothing) for name in SOURCES], named, allowed=self.allowed)
         scores_into(found.scores[:, TWO_TOWER], vectors, found.rows, self.query)
         scores_into(found.scores[:, SPECTRAL], tables.factors.vectors, found.rows, tables.factors.query(self.interest))
-        spectral = found.scores[:, SPECTRAL]
-        best = falling(spectral)[: settings.spectral]
-        found.proposed[best[spectral[best] > 0], SPECTRAL] = True
+        tables.interested.scores_into(found.scores[:, USER_KNN], self.interest, found.rows)
+        for column, at_most in ((SPECTRAL, settings.spectral), (USER_KNN, settings.user_knn)):
+            scores = found.scores[:, column]
+            best = falling(scores)[:at_most]
+            found.proposed[best[scores[best] > 0], column] = True
         return Candidates(found.rows, found.scores, found.proposed)
 
     def _nearest(self, index: Index, passed_over: Rows) -> Rows:

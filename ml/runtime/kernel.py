@@ -47,6 +47,7 @@ class Kernel:
     score_by_floats: Function
     score_by_halves: Function
     sum_of_halves: Function
+    score_by_users: Function
     query_vector: Function
 
     @classmethod
@@ -77,6 +78,7 @@ class Kernel:
             score_by_floats=_typed(short.score_by_floats, A, A, N, N, A, A, N),
             score_by_halves=_typed(short.score_by_halves, A, A, N, N, A, A, N),
             sum_of_halves=_typed(short.sum_of_halves, A, A, A, N, N, A),
+            score_by_users=_typed(short.score_by_users, A, A, A, N, A, A, N, A, N, A, N),
             query_vector=_typed(short.query_vector, A, A, A),
         )
 

@@ -10,7 +10,7 @@ SILENT = ("content", "bought_together", "repurchase")
 
 def test_sources_that_learn_from_people_find_the_planted_tastes():
     found = recalls(contest(0), {}, num_users=USERS)
-    for name in ("spectral", *NEIGHBOURS):
+    for name in ("spectral", "user_knn", *NEIGHBOURS):
         at_20, at_200 = found[name]
         assert (at_20 == at_200 == 0) if name in SILENT else (at_20 > 2 * CHANCE), name
     assert found["item_knn"][0] > 1.5 * found["popular"][0]

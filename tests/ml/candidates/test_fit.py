@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from ml.candidates.fit import content, fit_sources, item_knn, next_items, popularity
+from ml.candidates.fit import content, fit_sources, item_knn, item_users, next_items, popularity
 from ml.candidates.likeness import alike, ease
-from ml.candidates.low_rank import ITEMS_ADDED, item_factors, leading
+from ml.candidates.low_rank import ITEMS_ADDED, USERS_ADDED, item_factors, leading
 from ml.candidates.matrices import interest_matrix, newest_of_each_user
 from ml.candidates.settings import SourceSettings
 from ml.contract.errors import DataError
@@ -202,6 +202,23 @@ def test_of_two_circles_the_factors_know_each_item_by_its_own():
 @pytest.mark.parametrize(("items", "rank"), [(1, 1), (80, 10), (800, 12), (5_000, 2), (50_000, 1)])
 def test_a_catalogue_keeps_as_many_directions_as_its_size_bears(items: int, rank: int) -> None:
     assert SourceSettings(spectral_rank=100, spectral_numbers=10_000).directions_of(items) == rank
+
+
+@pytest.mark.parametrize(("items", "users"), [(1, 100), (80, 100), (200, 50), (50_000, 1)])
+def test_a_catalogue_keeps_as_many_users_of_an_item_as_its_size_bears(items: int, users: int) -> None:
+    assert SourceSettings(knn_users=100, knn_pairs=10_000).users_of(items) == users
+
+
+def test_of_a_crowd_those_who_chose_little_else_are_kept() -> None:
+    chosen = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], np.float32)
+    table = item_users(sparse.csr_array(chosen), most=2)
+    of_each = [set(table.users[start:end].tolist()) for start, end in zip(table.starts, table.starts[1:], strict=False)]
+    assert of_each == [{1, 2}, {0, 2}, {0}, {0, 3}]
+    whole = item_users(sparse.csr_array(chosen), most=4)
+    per_user, per_item = chosen.sum(axis=1) + USERS_ADDED, chosen.sum(axis=0) + ITEMS_ADDED
+    found = np.zeros(chosen.T.shape)
+    found[np.repeat(np.arange(4), np.diff(whole.starts)), whole.users] = whole.weights
+    np.testing.assert_allclose(found, (chosen / np.sqrt(per_user[:, None] * per_item)).T, rtol=1e-6)
 
 
 def test_directions_of_many_users_are_the_same_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from ml.runtime.candidates import (
 )
 from ml.runtime.factors import ItemFactors
 from ml.runtime.interest import Readings
+from ml.runtime.item_users import ItemUsers
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.popular import Popularity
 from ml.runtime.pulse import PULSE, Pulse
@@ -37,13 +38,21 @@ def table(links: dict[int, dict[int, float]]) -> NeighbourTable:
     )
 
 
-def tables(**links: dict[int, dict[int, float]]) -> SourceTables:
+def _interested(people: dict[int, tuple[int, ...]]) -> ItemUsers:
+    """Of items: who is interested in them, all alike."""
+    lists = [people.get(item, ()) for item in range(NUM_ITEMS)]
+    users = np.array([user for each in lists for user in each], np.int32)
+    return ItemUsers(np.cumsum([0, *map(len, lists)]), users, np.ones(len(users), np.float32))
+
+
+def tables(*, people: dict[int, tuple[int, ...]] | None = None, **links: dict[int, dict[int, float]]) -> SourceTables:
     neighbours = {name: table(links.get(name, {})) for name in TABLES}
     recent = np.arange(NUM_ITEMS, 0, -1).astype(np.float32)  # item 0 is the most popular
     factors = ItemFactors(np.eye(NUM_ITEMS, 3, dtype=np.float16) + np.float16(0.25), np.ones(NUM_ITEMS, np.float32))
     return SourceTables(
         neighbours,
         factors,
+        _interested(people or {}),
         Popularity(recent, recent, np.zeros(NUM_ITEMS, np.float32)),
         Pulse(np.zeros((NUM_ITEMS, len(PULSE)), np.float32)),
     )
@@ -114,6 +123,14 @@ def test_the_factors_choose_among_what_the_others_propose():
     assert scores.tolist() == pytest.approx(
         [strength * (1.25 * 0.25 + 0.25 * 1.25 + 0.25**2), strength * (1.25 * 0.25 + 2 * 0.25**2)], rel=1e-3
     )
+
+
+def test_people_alike_choose_among_what_the_others_propose():
+    """User 0 likes what this one does, and item 5; user 1 does not, and likes item 1."""
+    sources = tables(item_knn={0: {1: 0.5, 5: 0.4}}, people={0: (0,), 1: (1,), 5: (0,), 9: (0,)})
+    found = home(history(0), sources, item_knn=2, popular=1, user_knn=3)
+    assert found.rows.tolist() == [0, 1, 5]
+    assert proposed(found, "user_knn") == [0, 5]
 
 
 def test_on_a_page_a_table_speaks_for_every_source_that_asks_it():

@@ -16,6 +16,7 @@ from ml.runtime import (
     candidates,
     enrich,
     interest,
+    item_users,
     kernel,
     likeness,
     order,
@@ -26,6 +27,7 @@ from ml.runtime import (
 )
 from ml.runtime.blocks import Taken, Written
 from ml.runtime.candidates import SOURCES, Candidates
+from ml.runtime.item_users import ItemUsers
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.places import Spread
 from ml.runtime.pulse import PULSE, Pulse
@@ -51,7 +53,7 @@ def compiled() -> kernel.Kernel:
 
 
 def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (candidates, enrich, interest, likeness, order, places, rules, sources, sparse_scores):
+    for module in (candidates, enrich, interest, item_users, likeness, order, places, rules, sources, sparse_scores):
         monkeypatch.setattr(module, "compiled", lambda: None)
 
 
@@ -227,6 +229,22 @@ def test_the_best_candidates_are_chosen_alike(seed, most):
         twin = every.best(most, named=named)
     for name in ("rows", "scores", "proposed", "shares", "ranks"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(twin, name))
+
+
+@EFFORT
+@given(SEEDS)
+def test_people_alike_are_added_up_in_one_order(seed):
+    rng = np.random.default_rng(seed)
+    num_items, num_users = rng.integers(1, 30, 2)
+    wants = rng.random((num_items, num_users)) < 0.4
+    weights = rng.random(int(wants.sum())).astype(np.float32)
+    table = ItemUsers(np.cumsum([0, *wants.sum(axis=1)]), np.nonzero(wants)[1].astype(np.int32), weights)
+    liked, rows = (rng.permutation(num_items)[: rng.integers(0, num_items + 1)].astype(np.int32) for _ in range(2))
+    shown = interest.Interest(liked, rng.random(len(liked)).astype(np.float32))
+    ours = np.full((len(rows), 2), 7, np.float32)
+    table.by_kernel(ours[:, 0], shown, rows, kernel.compiled())
+    np.testing.assert_array_equal(ours[:, 0], table.by_numpy(shown, rows))
+    assert (ours[:, 1] == 7).all()
 
 
 @EFFORT
