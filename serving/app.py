@@ -139,9 +139,10 @@ def _guard(app: FastAPI, settings: ServiceSettings) -> None:
     app.add_middleware(ConcurrencyLimit, at_once=settings.max_concurrent)
     app.add_middleware(Arrivals)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    # Behind the key: lists out of turn are few, and a stranger shall have none of them.
+    app.add_middleware(QueueLimit, turns=app.state.turns, longest_wait=settings.max_wait_ms / 1000)
     app.add_middleware(RateLimit, per_second=settings.rate_per_second, burst=settings.rate_burst)
     app.add_middleware(KeyGate, find=find, open_paths=_open_paths(settings))
-    app.add_middleware(QueueLimit, turns=app.state.turns, longest_wait=settings.max_wait_ms / 1000)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

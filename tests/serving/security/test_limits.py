@@ -10,6 +10,7 @@ from serving.app import create_app
 from serving.security.keys import ApiKey, Scope
 from serving.security.limits import BodyLimit, RateLimit
 from serving.settings import ServiceSettings
+from serving.turns import MOST_POPULAR
 from tests.serving.conftest import NOW, TestClient
 
 HOMEPAGE = "/api/v1/recommendations/homepage"
@@ -82,6 +83,17 @@ def test_one_request_more_than_can_be_answered_is_503_at_once_and_probes_pass(ho
         may_end.set()
         assert [future.result(20).status_code for future in waiting] == [500, 500]
         assert client.get("/api/v1/model").status_code == 200  # places are given back, also after a defect
+
+
+def test_who_has_no_key_or_asks_too_often_takes_no_list_out_of_turn(home, monkeypatch):
+    monkeypatch.setattr("serving.turns.Turns.wait_seconds", 60.0)
+    strangers, settings = {"Authorization": "Bearer nobody"}, ServiceSettings(home=home, rate_per_second=0.1, rate_burst=1)
+    with TestClient(create_app(settings)) as client:
+        turns = client.app.state.turns
+        assert {client.get(HOMEPAGE, headers=strangers).status_code for _ in range(MOST_POPULAR + 1)} == {401}
+        first, second = client.get(HOMEPAGE), client.get(HOMEPAGE)
+        assert (first.status_code, second.status_code) == (200, 429)
+        assert sum(turns.may_pass() for _ in range(MOST_POPULAR)) == MOST_POPULAR - 1
 
 
 @pytest.mark.parametrize("chunked", [False, True])
