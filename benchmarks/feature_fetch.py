@@ -84,15 +84,16 @@ def _aisle(table: pa.Table, asked: NDArray[np.int64], folder: Path) -> tuple[dic
     with patch.object(items_module, "ITEM_FEATURES", NAMES):  # a shop with a hundred features instead of fourteen
         ItemTable(table).save(folder / "item_table.arrow")
         items = ItemTable.load(folder / "item_table.arrow")
-        assert items.features.shape == (NUM_ITEMS, NUM_FEATURES) != (NUM_ITEMS, len(ITEM_FEATURES))
+        features = items.features
+        assert features.shape == (NUM_ITEMS, NUM_FEATURES) != (NUM_ITEMS, len(ITEM_FEATURES))
     named = [[ids[row] for row in rows] for rows in asked.tolist()]
     vocabulary = items.vocabulary
 
     def by_id(number: int) -> Floats:
-        return items.features[np.array([vocabulary.row(item_id) for item_id in named[number]])]
+        return features[np.array([vocabulary.row(item_id) for item_id in named[number]])]
 
     def by_row(number: int) -> Floats:  # as on the request path: candidates are rows already
-        return items.features[asked[number]]
+        return features[asked[number]]
 
     return {"by id": _timed(by_id, len(asked)), "by row": _timed(by_row, len(asked))}, by_id(0)
 

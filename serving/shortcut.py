@@ -8,6 +8,7 @@ so that FastAPI says what is wrong with it; nothing is refused here.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, get_origin
+from urllib.parse import parse_qsl
 
 from fastapi import BackgroundTasks, Request, Response
 from fastapi.routing import APIRoute
@@ -98,7 +99,7 @@ def asked_by(request: Request) -> ListQuery:
         ValidationError: it is not as it must be.
     """
     told: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name in _SEVERAL:
             told.setdefault(name, []).append(value)
         else:

@@ -5,9 +5,11 @@ kind's, so that the index finds what it would find of a trained model. All else 
 """
 
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ from ml.runtime.bundle import Bundle
 from ml.runtime.candidates import CandidateSettings
 from ml.runtime.enrich import FEATURES
 from ml.runtime.items import ItemTable
+from ml.runtime.mapped import mapped
 from ml.runtime.rank import Ranker
 from ml.runtime.recommend import ranking_inputs
 from ml.runtime.rules import Rules
@@ -47,6 +50,9 @@ CUT_AT = datetime.combine(OPENED_ON, datetime.min.time(), UTC) + timedelta(days=
 EVENTS_PER_ITEM = 5
 TREES, RANKED_USERS = 300, 120
 EVENT_SHARES = {EventType.VIEW: 0.78, EventType.CART_ADD: 0.12, EventType.PURCHASE: 0.08, EventType.WISHLIST_ADD: 0.02}
+VECTORS = "vectors.npy"
+AT_ONCE = 50_000
+"""Rows that are planted at once."""
 SPREAD = 0.5
 """Of an item's embedding around its kind's, in lengths of the latter."""
 RULES = Rules(
@@ -81,8 +87,8 @@ class ServedShop:
 
     def user_ids(self, count: int, *, seed: int) -> list[str]:
         """The shop's own ids of `count` users, drawn at random."""
-        rows = np.random.default_rng(seed).integers(0, self._plan.num_users, count)
-        return self._plan.world.user_ids.take(pa.array(rows)).to_pylist()
+        rows = np.random.default_rng(seed).integers(0, self.plan.num_users, count)
+        return self.plan.world.user_ids.take(pa.array(rows)).to_pylist()
 
     def make(self, *, ranker: Ranker | None = None) -> Ranker:
         """Publish the bundle in `home`, unless it is there already.
@@ -98,12 +104,10 @@ class ServedShop:
         return Ranker.load(done)
 
     def _publish(self, ranker: Ranker | None) -> Ranker:
-        retriever = _planted(self._encoder, self._plan)
-        graphs, kept = self.folder / "graphs", self.folder / "retriever"
-        for folder in (graphs, kept):
-            folder.mkdir(parents=True)
-        retriever.save(kept)
-        export_graphs(retriever, graphs)
+        # In a process of its own: what TensorFlow held, 6 GB of a million items, is given back before the index is built.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            process.submit(_export, self).result()
+        graphs = self.folder / "graphs"
         bundle, recall = self._bundle(Models.open(graphs))
         ranker = ranker or trained_ranker(bundle)
         facts = BundleFacts(
@@ -121,14 +125,17 @@ class ServedShop:
         publish(written.path, releases=self.home / "releases", now=CUT_AT)
         return ranker
 
+    @property
+    def catalogue(self) -> ItemTable:
+        return ItemTable.at_cut(self._items, _random_features(FEAT_ITEMS, self._items), cut=CUT_AT, final=True)
+
     def _bundle(self, models: Models) -> tuple[Bundle, float]:
-        items = ItemTable.at_cut(self._items, _random_features(FEAT_ITEMS, self._items), cut=CUT_AT, final=True)
-        log, users = self._log, self._users
+        items, log, users = self.catalogue, self._log, self._users
         known = UserTable.at_cut(
             log, users, _random_features(FEAT_USERS, users), user_ids=Vocabulary(users["user_id"].combine_chunks())
         )
         cut, settings = int(CUT_AT.timestamp()), RequestSettings(candidates=CANDIDATES, rules=RULES)
-        vectors = models.item_vectors(items)
+        vectors = mapped(self.folder / VECTORS)
         built = build_index(
             vectors,
             models.user_vectors(known, items, at=cut, at_most=500),
@@ -142,7 +149,7 @@ class ServedShop:
         return bundle, built.report.recall
 
     @cached_property
-    def _plan(self) -> ScaleShop:
+    def plan(self) -> ScaleShop:
         return ScaleShop(num_interactions=self.num_items * EVENTS_PER_ITEM, num_items=self.num_items)
 
     @cached_property
@@ -159,23 +166,23 @@ class ServedShop:
             "region": pa.array(np.where(rng.random(count) < 0.1, "AT", "DE"), mask=rng.random(count) < 0.9),
             "created_at": pa.array(born * 1_000_000),
         }
-        return _table(DIM_ITEMS, self._plan.items(), own)
+        return _table(DIM_ITEMS, self.plan.items(), own)
 
     @cached_property
     def _users(self) -> pa.Table:
         """Under the pseudonyms a development service knows them by."""
-        users = self._plan.users()
+        users = self.plan.users()
         ids = [pseudonym(user_id, DEVELOPMENT_KEY) for user_id in users["user_id"].to_pylist()]
         return _table(DIM_USERS, users, {"user_id": pa.array(ids)})
 
     @cached_property
-    def _encoder(self) -> TowerEncoder:
+    def encoder(self) -> TowerEncoder:
         return TowerEncoder.fit(users=self._users, items=self._items, history_length=RetrieverSettings().history_length)
 
     @cached_property
     def _log(self) -> InteractionLog:
         """Every day like the others; what one user does on one day is one basket."""
-        rng, count, world = np.random.default_rng((7, 2)), self._plan.num_interactions, self._plan.world
+        rng, count, world = np.random.default_rng((7, 2)), self.plan.num_interactions, self.plan.world
         users = np.searchsorted(world.activity, rng.random(count)).astype(np.int64)
         days = np.sort(rng.integers(0, DAYS, count))
         at = int(CUT_AT.timestamp()) + (days - DAYS) * SECONDS_PER_DAY + (users * 7919 + days * 104_729) % 82_000
@@ -198,6 +205,18 @@ class ServedShop:
         )
 
 
+def _export(shop: ServedShop) -> None:
+    """Towers, their graphs and the items' vectors, in the shop's folder."""
+    retriever = _planted(shop.encoder, shop.plan)
+    graphs, kept = shop.folder / "graphs", shop.folder / "retriever"
+    for folder in (graphs, kept):
+        folder.mkdir(parents=True)
+    retriever.save(kept)
+    export_graphs(retriever, graphs)
+    del retriever
+    np.save(shop.folder / VECTORS, Models.open(graphs).item_vectors(shop.catalogue))
+
+
 def _planted(encoder: TowerEncoder, shop: ScaleShop) -> TrainedRetriever:
     """Towers as training begins with them, but for the items' embeddings and factors: each lies near its kind's."""
     from ml.retrieval.multitask import MultitaskModel
@@ -207,19 +226,21 @@ def _planted(encoder: TowerEncoder, shop: ScaleShop) -> TrainedRetriever:
     rng = np.random.default_rng((shop.seed, 3))
 
     def planted(size: int) -> Floats:
+        """With zeros of an unknown item before all others."""
         kinds = rng.normal(size=(shop.num_kinds, size)).astype(np.float32)
-        around = rng.normal(size=(shop.num_items, size)).astype(np.float32)
-        found: Floats = kinds[shop.world.kinds] + SPREAD * around
+        found = np.zeros((shop.num_items + 1, size), np.float32)
+        for start in range(0, shop.num_items, AT_ONCE):
+            some = shop.world.kinds[start : start + AT_ONCE]
+            around = rng.normal(size=(len(some), size)).astype(np.float32)
+            found[start + 1 : start + 1 + len(some)] = kinds[some] + SPREAD * around
         return found
 
-    def with_unknown(rows: Floats) -> Floats:
-        return np.concatenate([np.zeros((1, rows.shape[1]), np.float32), rows])
-
-    model.candidate_tower.item_table.embeddings.assign(with_unknown(planted(settings.embedding_dim)))
+    model.candidate_tower.item_table.embeddings.assign(planted(settings.embedding_dim))
     factors = planted(settings.factor_dim)
     factors /= np.linalg.norm(factors, axis=1).max()
-    said = np.ones((shop.num_items, 1), np.float32)
-    model.factors.table.set_weights([with_unknown(np.column_stack([factors, said]))])
+    said = np.ones((len(factors), 1), np.float32)
+    said[0] = 0
+    model.factors.table.set_weights([np.column_stack([factors, said])])
     target = TargetTransform(low=0.5, high=200, mean=2.7, scale=0.8)
     return TrainedRetriever(encoder, settings, target, model, ())
 

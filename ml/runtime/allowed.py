@@ -57,7 +57,8 @@ def allowed_items(items: ItemTable, rules: Rules, request: Request, state: Onlin
     mask = items.available_in(request.region)
     if forbidden:
         mask = mask.copy()
-        mask[np.concatenate(list(forbidden.values()))] = False
+        for rows in forbidden.values():
+            mask[rows] = False
     return Allowed(items, request, mask, forbidden)
 
 
@@ -65,20 +66,22 @@ def _forbidden(
     items: ItemTable, rules: Rules, request: Request, state: OnlineState, *, now: datetime
 ) -> dict[str, Rows]:
     at = int(now.timestamp())
-    found = {ABOUT: items.rows_of(request.about), EXCLUDED: items.rows_of(request.exclude)}
+    found = {name: items.rows_of(ids) for name, ids in ((ABOUT, request.about), (EXCLUDED, request.exclude)) if ids}
     personal: dict[str, Rows] = {}
     if rules.exclude_purchased:
         personal[PURCHASED] = _not_to_buy_again(items, rules, state, at=at)
     if rules.exclude_in_cart:
         personal[IN_CART] = state.in_cart(at=at, kept_days=rules.cart_days)
-    if rules.recently_shown_hours is not None:
+    if rules.recently_shown_hours is not None and state.recently_shown:
         personal[RECENTLY_SHOWN] = items.rows_of(state.shown_since(now - timedelta(hours=rules.recently_shown_hours)))
-    included = items.rows_of(request.include)
-    found |= {name: np.setdiff1d(rows, included) if len(included) else rows for name, rows in personal.items()}
+    if request.include:
+        included = items.rows_of(request.include)
+        personal = {name: np.setdiff1d(rows, included) for name, rows in personal.items()}
+    found |= personal
     return {name: rows for name, rows in found.items() if len(rows)}
 
 
 def _not_to_buy_again(items: ItemTable, rules: Rules, state: OnlineState, *, at: int) -> Rows:
     days = rules.repurchase_after_days
     rows = state.purchased(since=None if days is None else at - int(days * SECONDS_PER_DAY))
-    return rows[~items.is_one_of(rows, rules.repeatable)]
+    return rows[~items.is_one_of(rows, rules.repeatable)] if rules.repeatable else rows

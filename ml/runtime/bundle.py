@@ -49,6 +49,11 @@ class Bundle:
         return self.encoder.item_indexes(self.items.table["item_id"])
 
     @cached_property
+    def item_facts(self) -> Floats:
+        """`[num_items, len(ITEM_FACTS)]` side by side: a candidate's lie on two lines of memory and not on five."""
+        return np.column_stack([self.items.features, self.sources.pulse.values, self.items.log_price])
+
+    @cached_property
     def tower_user_ids(self) -> Rows:
         """`[num_users, 1 + attributes + crosses]`"""
         return self.encoder.user_ids(self.users.table)

@@ -14,9 +14,8 @@ from ml.runtime.blocks import Block, Taken, Written
 from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.habits import ITEM_HABITS, RHYTHM, habits
 from ml.runtime.interest import WEIGHT_OF_CODE
-from ml.runtime.items import ItemTable
 from ml.runtime.kernel import Kernel, address, compiled, require_memory, structs
-from ml.runtime.pulse import PULSE, Pulse
+from ml.runtime.pulse import PULSE
 from ml.runtime.towers import HeadPredictions
 
 SPANS = np.array([7.0, 30.0, 180.0])
@@ -46,6 +45,9 @@ AFFINITIES = ("category", "sub_category", "brand")
 AFFINITY_SPAN = 1
 """Which of `SPANS` the weights of affinities have."""
 
+ITEM_FACTS = (*ITEM_FEATURES, *PULSE, "price")
+"""Of every item of a catalogue, whoever asks; the price as its logarithm."""
+
 FEATURES: tuple[str, ...] = (
     *(f"score_{source}" for source in SOURCES),
     *(f"share_{source}" for source in SOURCES),
@@ -56,9 +58,7 @@ FEATURES: tuple[str, ...] = (
     *(f"own_{name}" for name in ITEM_HABITS),
     "own_due_as_others",
     *(f"affinity_{name}" for name in AFFINITIES),
-    *(f"item_{name}" for name in ITEM_FEATURES),
-    *(f"item_{name}" for name in PULSE),
-    "item_price",
+    *(f"item_{name}" for name in ITEM_FACTS),
     *(f"user_{name}" for name in USER_FEATURES),
     *(f"user_{name}" for name in RHYTHM),
     "history_length",
@@ -74,6 +74,7 @@ FEATURES: tuple[str, ...] = (
 )
 
 
+_DAYS_BETWEEN, _LOG_PRICE = ITEM_FACTS.index("days_between_purchases"), ITEM_FACTS.index("price")
 _PAST, _SOURCES_END = FEATURES.index("own_purchases"), 4 * len(SOURCES) + 1
 _AFFINITIES = FEATURES.index("affinity_category")
 _OF_USER = (*RHYTHM, "history_length", "history_distinct", "history_days_since_last")
@@ -86,8 +87,10 @@ class Asking:
     candidates: Candidates
     history: History
     user_features: Floats
-    items: ItemTable
-    pulse: Pulse
+    facts: Floats
+    """`[num_items, len(ITEM_FACTS)]` of the whole catalogue."""
+    kinds: Rows
+    """`[num_items, 3]`"""
     heads: HeadPredictions
     at: int
 
@@ -114,8 +117,8 @@ class Asking:
             candidates.proposed.sum(axis=1, dtype=np.float32)[:, None],
             own,
             habit.of_items,
-            (own[:, OWN.index("days_since_purchase")] / self.pulse.days_between_purchases[rows])[:, None],
-            shares_of_groups(history.item_rows, np.maximum(weights, 0), self.items.kinds, rows),
+            (own[:, OWN.index("days_since_purchase")] / self.facts[rows, _DAYS_BETWEEN])[:, None],
+            shares_of_groups(history.item_rows, np.maximum(weights, 0), self.kinds, rows),
         )
         of_user = np.concatenate([habit.rhythm, _history_summary(history, at=self.at)])
         blocks.by_numpy(table, (*past, *self._others(of_user)))
@@ -123,12 +126,10 @@ class Asking:
 
     def _others(self, of_user: Floats) -> tuple[Block, ...]:
         """What is looked up, of the user alone, or said by the towers."""
-        rows, log_price = self.candidates.rows, self.items.log_price
+        rows, log_price = self.candidates.rows, self.facts[:, _LOG_PRICE]
         price, prices_seen = log_price[rows], log_price[self.history.item_rows[-50:]]
         return (
-            Taken(self.items.features, rows),
-            Taken(self.pulse.values, rows),
-            price[:, None],
+            Taken(self.facts, rows),
             self.user_features,
             of_user,
             (price - _mean(prices_seen))[:, None],
@@ -155,7 +156,7 @@ def _write_sources(table: Floats, candidates: Candidates, kernel: Kernel) -> Non
 
 def _write_past(table: Floats, asking: Asking, weights: Floats, kernel: Kernel) -> Floats:
     """`OWN`, `ITEM_HABITS` and how due an item is. What is told of the user: `_OF_USER`."""
-    history, rows, days = asking.history, asking.candidates.rows, asking.pulse.days_between_purchases
+    history, rows, facts = asking.history, asking.candidates.rows, asking.facts
     of_user = np.empty(len(_OF_USER), np.float32)
     told = structs([(
         len(history), address(history.item_rows, np.int32), address(history.event_codes, np.int8),
@@ -164,7 +165,8 @@ def _write_past(table: Floats, asking: Asking, weights: Floats, kernel: Kernel) 
     )])  # fmt: skip
     require_memory(
         kernel.past_features(
-            told.buffer_info()[0], address(rows, np.int32), len(rows), days.ctypes.data, days.strides[0] // days.itemsize,
+            told.buffer_info()[0], address(rows, np.int32), len(rows),
+            address(facts, np.float32) + _DAYS_BETWEEN * facts.itemsize, facts.shape[1],
             address(table, np.float32) + _PAST * table.itemsize, len(FEATURES), address(of_user, np.float32),
         )
     )  # fmt: skip
@@ -172,7 +174,7 @@ def _write_past(table: Floats, asking: Asking, weights: Floats, kernel: Kernel) 
 
 
 def _write_affinities(table: Floats, asking: Asking, weights: Floats, kernel: Kernel) -> None:
-    kinds, rows, seen = asking.items.kinds, asking.candidates.rows, asking.history.item_rows
+    kinds, rows, seen = asking.kinds, asking.candidates.rows, asking.history.item_rows
     require_memory(
         kernel.shares_of_groups(
             address(seen, np.int32), address(weights, np.float32), len(seen), address(kinds, np.int32), kinds.shape[1],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,7 @@ REGIONS_KEPT = 32
 """Of so many regions it is remembered what is sold there: a byte for each item and region."""
 
 
-@dataclass(frozen=True)
-class ItemDisplay:
+class ItemDisplay(NamedTuple):
     """What a shop shows of an item."""
 
     item_id: str
@@ -79,9 +78,9 @@ class ItemTable:
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(_as_one(self.table["item_id"]))
 
-    @cached_property
+    @property
     def features(self) -> Floats:
-        """`[num_items, len(ITEM_FEATURES)]`"""
+        """`[num_items, len(ITEM_FEATURES)]`, made anew each time."""
         return np.stack([self.table[name].to_numpy() for name in ITEM_FEATURES], axis=1).astype(np.float32)
 
     @cached_property
@@ -91,9 +90,9 @@ class ItemTable:
         paid = self.table["mean_price"].to_numpy()
         return np.where(np.isfinite(listed), listed, np.where(paid > 0, paid, np.nan)).astype(np.float32)
 
-    @cached_property
+    @property
     def log_price(self) -> Floats:
-        """The natural logarithm of `price`, of a cent where it is less; NaN where it is not known."""
+        """The natural logarithm of `price`, of a cent where it is less; NaN where it is not known. Made anew each time."""
         return np.log(np.maximum(self.price, np.float32(0.01)))
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from ml.contract.types import Floats
+from ml.runtime.mapped import mapped
 
 PULSE = (
     "events_1d",
@@ -23,7 +24,8 @@ PULSE = (
 )
 """Events that speak for the item in the last days; occasions it was bought on (a user's days with it); those of the last 14 days over
 what the 46 days before would lead one to expect; of the last 28 days the first and the further occasions of their users, and the
-latter over all who ever bought it; the share of its buyers who came back, and after how many days."""
+latter over all who ever bought it; the share of its buyers who came back, and after how many days: never 0,
+as few returns are drawn towards the mean of all items."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,9 @@ class Pulse:
     values: Floats
     """`[num_items, len(PULSE)]`"""
 
-    @property
-    def days_between_purchases(self) -> Floats:
-        """`[num_items]`, never 0: few returns are drawn towards the mean of all items."""
-        return self.values[:, PULSE.index("days_between_purchases")]
-
     def save(self, path: Path) -> None:
         np.save(path, self.values)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        return cls(np.load(path, allow_pickle=False))
+        return cls(mapped(path))

@@ -365,8 +365,8 @@ class _Found:
                 candidates=self.candidates,
                 history=history,
                 user_features=user.features,
-                items=bundle.items,
-                pulse=bundle.sources.pulse,
+                facts=bundle.item_facts,
+                kinds=bundle.items.kinds,
                 heads=bundle.towers.rate(self.query, bundle.vectors, self.candidates.rows),
                 at=at,
             )

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from ml.contract.events import EventType
-from ml.contract.types import Rows
+from ml.contract.types import Codes, Rows
 from ml.features.history import SECONDS_PER_DAY, History
 from ml.runtime.bundle import Bundle
 from ml.runtime.order import distinct
@@ -56,10 +56,8 @@ class OnlineState:
 
     def purchased(self, *, since: int | None = None) -> Rows:
         """Items bought at or after the instant `since`, or ever: distinct rows, ascending."""
-        bought = self.history.event_codes == EventType.PURCHASE.code
-        if since is not None:
-            bought &= self.history.occurred_at >= since
-        return distinct(self.history.item_rows[bought])
+        rows, codes = self._since(since)
+        return distinct(rows[codes == _PURCHASE])
 
     def shown_since(self, instant: datetime) -> dict[str, datetime]:
         """What was shown at or after an instant."""
@@ -67,15 +65,21 @@ class OnlineState:
 
     def in_cart(self, *, at: int, kept_days: float) -> Rows:
         """Items put into the cart within `kept_days` and neither taken out nor bought after that: distinct rows, ascending."""
-        start = np.searchsorted(self.history.occurred_at, at - int(kept_days * SECONDS_PER_DAY))
-        rows, codes = self.history.item_rows[start:], self.history.event_codes[start:]
-        if not (codes == EventType.CART_ADD.code).any():
+        rows, codes = self._since(at - int(kept_days * SECONDS_PER_DAY))
+        if _CART_ADD not in codes.tobytes():
             return np.empty(0, np.int32)
         last = {row: code for row, code in zip(rows.tolist(), codes.tolist(), strict=True) if code in _CART_CODES}
-        return np.array(sorted(row for row, code in last.items() if code == EventType.CART_ADD.code), np.int32)
+        return np.array(sorted(row for row, code in last.items() if code == _CART_ADD), np.int32)
+
+    def _since(self, instant: int | None) -> tuple[Rows, Codes]:
+        """Rows and codes of the events at or after an instant, or of all."""
+        history = self.history
+        start = 0 if instant is None else int(history.occurred_at.searchsorted(instant))
+        return history.item_rows[start:], history.event_codes[start:]
 
 
-_CART_CODES = frozenset(kind.code for kind in (EventType.CART_ADD, EventType.CART_REMOVE, EventType.PURCHASE))
+_PURCHASE, _CART_ADD = EventType.PURCHASE.code, EventType.CART_ADD.code
+_CART_CODES = frozenset({_CART_ADD, EventType.CART_REMOVE.code, _PURCHASE})
 
 
 def state_of(

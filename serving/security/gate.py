@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.problems import problem
+from serving.request_id import header_of
 from serving.security.keys import ApiKey
 
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -37,7 +37,7 @@ class KeyGate:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})  # nothing here speaks it, and nothing may pass unseen
             return
-        kind, _, presented = Headers(scope=scope).get("authorization", "").partition(" ")
+        kind, _, presented = header_of(scope, b"authorization").partition(" ")
         key = self._find(presented.strip()) if kind.lower() == "bearer" else None
         if key is not None:
             scope["state"]["api_key"] = key

@@ -33,6 +33,6 @@ def test_a_list_is_rendered_as_its_model_is_dumped(bundles, request_):
     caller = Caller("an-id", 'quote " and é', USER, NOW)
     answer = recommend(bundle, request_, now=NOW)
     scores = [1e-7, 0.1 + 0.2, -3.0, 1e22]  # numbers that Python and JSON write otherwise
-    items = tuple(replace(item, score=scores[place % 4], propensity=1e-5) for place, item in enumerate(answer.items))
+    items = tuple(item._replace(score=scores[place % 4], propensity=1e-5) for place, item in enumerate(answer.items))
     for told in (answer, replace(answer, items=items, degraded=("ranker", "online_state"))):
         assert rendered(told, bundle, caller) == RecommendationList.of(told, bundle, caller).model_dump_json().encode()

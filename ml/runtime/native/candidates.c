@@ -231,9 +231,11 @@ int64_t join_sources(
     for (int64_t place = 0; place < joined.places.count; place++)
         if (joined.proposed_by[place]) words[count++] = (uint64_t)joined.places.numbers[place] << 32 | (uint64_t)place;
     sort_words(words, words + count, count, 32, 64);
+    for (int64_t i = 0; i < count; i++) rows[i] = joined.places.numbers[words[i] & 0xffffffffu];
+    for (int64_t s = 0; s < num_sources; s++)
+        if (sources[s].dense) look_up(sources[s].dense, rows, count, sizeof *sources[s].dense);
     for (int64_t i = 0; i < count; i++) {
         int64_t place = (int64_t)(words[i] & 0xffffffffu);
-        rows[i] = joined.places.numbers[place];
         for (int64_t s = 0; s < num_sources; s++) {
             float score = joined.scored_by[place] >> s & 1 ? joined.scores[s * most_known + place] : 0.0f;
             scores[i * num_sources + s] = sources[s].dense ? sources[s].dense[rows[i]] : score;

@@ -145,6 +145,7 @@ int64_t shares_of_groups(
     for (int64_t kind = 0; kind < num_kinds; kind++) {
         struct places groups = places_in(slots, numbers, num_slots);
         double total = 0.0;
+        if (kind == 0) look_up(kinds, rows, num_rows, num_kinds * (int64_t)sizeof *kinds);
         for (int64_t i = 0; i < num_events; i++) {
             int32_t group = kinds[(int64_t)items[i] * num_kinds + kind];
             if (group < 0) continue;
@@ -274,6 +275,7 @@ struct block {
 
 static void copy(const struct block *b, int64_t num_rows, int64_t num_features, float *to) {
     const float *from = b->values;
+    if (b->index) look_up(from, b->index, num_rows, b->stride * (int64_t)sizeof *from);
     switch (b->width) {
         COPIES(1) COPIES(2) COPIES(3) COPIES(4) COPIES(5) COPIES(6) COPIES(7) COPIES(8) COPIES(9) COPIES(10) COPIES(11) COPIES(12)
         COPIES(13) COPIES(14) COPIES(15) COPIES(16) COPIES(17) COPIES(18) COPIES(19) COPIES(20)

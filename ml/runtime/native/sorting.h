@@ -20,6 +20,15 @@ static inline void *room_for(size_t size) {
     return room;
 }
 
+/* Asks for some rows of a table, which lie anywhere in memory: all of them come while the first are awaited. */
+static inline void look_up(const void *table, const int32_t *rows, int64_t num_rows, int64_t bytes) {
+    for (int64_t i = 0; i < num_rows; i++) {
+        const char *row = (const char *)table + (int64_t)rows[i] * bytes;
+        for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(row + line);
+        __builtin_prefetch(row + bytes - 1);
+    }
+}
+
 /* Ascending by the bits [low, high), a byte at a time; words that are equal there stay as they stood. `space` has room for as many. */
 static inline void sort_words(uint64_t *words, uint64_t *space, int64_t count, int low, int high) {
     if (count <= FEW) {

@@ -1,13 +1,11 @@
 """What is compiled and its twin in NumPy give the same numbers, to the last bit."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.contract.columns import ITEM_FEATURES, USER_FEATURES
+from ml.contract.columns import USER_FEATURES
 from ml.contract.errors import ContractError
 from ml.contract.events import EVENT_TYPES
 from ml.features.history import SECONDS_PER_DAY, History
@@ -30,7 +28,6 @@ from ml.runtime.candidates import SOURCES, Candidates
 from ml.runtime.item_users import ItemUsers
 from ml.runtime.neighbours import NeighbourTable
 from ml.runtime.places import Spread
-from ml.runtime.pulse import PULSE, Pulse
 from ml.runtime.recommend import recommend
 from ml.runtime.requests import HomeRequest
 from ml.runtime.sources import Neighbours, Source
@@ -55,15 +52,6 @@ def compiled() -> kernel.Kernel:
 def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (candidates, enrich, interest, item_users, likeness, order, places, rules, sources, sparse_scores):
         monkeypatch.setattr(module, "compiled", lambda: None)
-
-
-@dataclass(frozen=True)
-class ItemsOf:
-    """What features look up of a catalogue."""
-
-    features: np.ndarray
-    log_price: np.ndarray
-    kinds: np.ndarray
 
 
 def some_rows(rng: np.random.Generator, catalogue: int, *, distinct: bool = False) -> np.ndarray:
@@ -145,17 +133,15 @@ def some_candidates(rng: np.random.Generator, catalogue: int, *, most: int = 60)
 def an_asking(rng: np.random.Generator, catalogue: int) -> enrich.Asking:
     found = some_candidates(rng, catalogue)
     predicted = [numbers(rng, len(found.rows)) for _ in range(3)]
-    pulse = Pulse(rng.random((catalogue, len(PULSE))).astype(np.float32) + np.float32(0.5))
+    facts = numbers(rng, catalogue, len(enrich.ITEM_FACTS))
+    facts[:, enrich.ITEM_FACTS.index("days_between_purchases")] = rng.random(catalogue) + 0.5
+    facts[:, -1] = np.where(rng.random(catalogue) < 0.2, np.nan, rng.random(catalogue))
     return enrich.Asking(
         candidates=found,
         history=a_history(rng, catalogue),
         user_features=numbers(rng, len(USER_FEATURES)),
-        items=ItemsOf(
-            features=numbers(rng, catalogue, len(ITEM_FEATURES)),
-            log_price=np.where(rng.random(catalogue) < 0.2, np.nan, rng.random(catalogue)).astype(np.float32),
-            kinds=rng.integers(-1, 9, (catalogue, len(enrich.AFFINITIES))).astype(np.int32),
-        ),
-        pulse=pulse,
+        facts=facts,
+        kinds=rng.integers(-1, 9, (catalogue, len(enrich.AFFINITIES))).astype(np.int32),
         heads=HeadPredictions(*predicted),
         at=NOW,
     )

@@ -87,7 +87,10 @@ def test_one_request_more_than_can_be_answered_is_503_at_once_and_probes_pass(ho
 
 def test_who_has_no_key_or_asks_too_often_takes_no_list_out_of_turn(home, monkeypatch):
     monkeypatch.setattr("serving.turns.Turns.wait_seconds", 60.0)
-    strangers, settings = {"Authorization": "Bearer nobody"}, ServiceSettings(home=home, rate_per_second=0.1, rate_burst=1)
+    strangers, settings = (
+        {"Authorization": "Bearer nobody"},
+        ServiceSettings(home=home, rate_per_second=0.1, rate_burst=1),
+    )
     with TestClient(create_app(settings)) as client:
         turns = client.app.state.turns
         assert {client.get(HOMEPAGE, headers=strangers).status_code for _ in range(MOST_POPULAR + 1)} == {401}
