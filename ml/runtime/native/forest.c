@@ -11,6 +11,14 @@
 enum { ROWS = 16, BITS = 32 };
 struct column { int32_t feature; float fill; int32_t start, end; };
 struct split { float threshold; int32_t word; uint32_t mask; };
+typedef float four_floats __attribute__((vector_size(16), aligned(4)));
+typedef int32_t four_ints __attribute__((vector_size(16), aligned(4)));
+
+/* The larger of each two, NaN where one is NaN. Chosen by bits: the processor guesses every second branch on them wrong. */
+static inline four_floats larger_of(four_floats a, four_floats b) {
+    four_ints first = (a >= b) | (a != a);
+    return (four_floats)((first & (four_ints)a) | (~first & (four_ints)b));
+}
 
 #define PARAMETERS const float *features, int64_t num_rows, int64_t num_features, const struct column *columns, int64_t num_columns, \
     const struct split *splits, const int32_t *tree_words, int64_t num_trees, const double *leaf_values, void *space, double *scores
@@ -51,7 +59,7 @@ int64_t score_forest(PARAMETERS) {
 typedef float floats __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef union { float row[ROWS]; floats part[PARTS]; } floats_of_rows;
+typedef union { float row[ROWS]; floats part[PARTS]; four_floats four[ROWS / 4]; } floats_of_rows;
 typedef union { int32_t row[ROWS]; ints part[PARTS]; } ints_of_rows;
 
 /* Whether all rows have the same bits there, as in what is known of the user and the hour. */
@@ -61,16 +69,16 @@ INLINE int OWN(is_constant)(const float *first, int64_t num_rows, int64_t num_fe
     return 1;
 }
 
-/* One feature of `present` rows, the last one repeated up to ROWS; returns the largest, NaN if one is NaN. */
-INLINE float OWN(read_column)(const float *row, int64_t present, int64_t num_features, float fill, floats_of_rows *x) {
-    float largest = -__builtin_inff();
-    for (int64_t i = 0; i < ROWS; i++) {
-        float value = row[(i < present ? i : present - 1) * num_features];
-        value = value == value ? value : fill;
-        x->row[i] = value;
-        largest = largest >= value || largest != largest ? largest : value;
+/* One feature of the rows at `places`; returns the largest, NaN if `fill` is NaN and one is. */
+INLINE float OWN(read_column)(const float *feature, const int64_t *places, float fill, floats_of_rows *x) {
+    for (int i = 0; i < ROWS; i++) x->row[i] = feature[places[i]];
+    EACH_PART {
+        ints known = x->part[part] == x->part[part];
+        x->part[part] = (floats)((known & (ints)x->part[part]) | (~known & (ints)(fill - (floats){0})));
     }
-    return largest;
+    four_floats most = larger_of(larger_of(x->four[0], x->four[1]), larger_of(x->four[2], x->four[3]));
+    most = larger_of(most, (four_floats){most[2], most[3], most[0], most[1]});
+    return larger_of(most, (four_floats){most[1], most[0], most[3], most[2]})[0];
 }
 
 /* The first leaf of words [first, end) that is left, for each row. The place of the lowest bit is the exponent of the number that has only it. */
@@ -99,23 +107,29 @@ TARGET static void OWN(score)(PARAMETERS) {
         for (const struct split *s = splits + c->start; s < splits + c->end && !(s->threshold >= x); s++) common[s->word] &= s->mask;
     }
     for (int64_t first = 0; first < num_rows; first += ROWS) {
-        int64_t present = num_rows - first < ROWS ? num_rows - first : ROWS;
+        int64_t present = num_rows - first < ROWS ? num_rows - first : ROWS, places[ROWS];
+        for (int64_t i = 0; i < ROWS; i++) places[i] = (first + (i < present ? i : present - 1)) * num_features; /* The last one fills up. */
         for (int64_t word = 0; word < num_words; word++)
             EACH_PART alive[word * PARTS + part] = common[word] - (words){0};
         for (const struct column *c = columns; c < columns + num_columns; c++) {
             if (is_common[c - columns]) continue;
             floats_of_rows x;
-            float largest = OWN(read_column)(features + first * num_features + c->feature, present, num_features, c->fill, &x);
+            float largest = OWN(read_column)(features + c->feature, places, c->fill, &x);
             /* Thresholds ascend: at the first that no row exceeds, and at all after it, every row goes left. NaN exceeds all. */
             for (const struct split *s = splits + c->start; s < splits + c->end && !(s->threshold >= largest); s++)
                 EACH_PART
                     alive[(int64_t)s->word * PARTS + part] &= s->mask | (words)(x.part[part] <= s->threshold);
         }
         double sums[ROWS] = {0};
+        /* A tree's leaves take the place of its first word: out of memory they come one by one faster than out of a vector. */
         for (int64_t tree = 0; tree < num_trees; tree++) {
             ints_of_rows leaf;
             OWN(leaves_reached)(alive, tree_words[tree], tree_words[tree + 1], &leaf);
-            for (int i = 0; i < ROWS; i++) sums[i] += leaf_values[leaf.row[i]];
+            __builtin_memcpy(alive + (int64_t)tree_words[tree] * PARTS, &leaf, sizeof leaf);
+        }
+        for (int64_t tree = 0; tree < num_trees; tree++) {
+            const int32_t *leaf = (const int32_t *)(alive + (int64_t)tree_words[tree] * PARTS);
+            for (int i = 0; i < ROWS; i++) sums[i] += leaf_values[leaf[i]];
         }
         for (int64_t i = 0; i < present; i++) scores[first + i] = sums[i];
     }
