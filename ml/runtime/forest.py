@@ -89,7 +89,7 @@ class Forest:
                 "Make it with `features_of`."
             )
         # Of this call alone: other threads score at the same time, because ctypes lets go of the interpreter.
-        space = np.empty(4 * (ROWS + 1) * int(self.tree_words[-1]) + len(self.columns), np.uint8)
+        space = np.empty((ROWS + 1) * int(self.tree_words[-1]) + self.num_features, np.uint32)
         scores = np.empty(len(features))
         kernel(features.ctypes.data, *features.shape, *self._arguments, space.ctypes.data, scores.ctypes.data)
         return scores

@@ -40,7 +40,7 @@ static inline four_floats larger_of(four_floats a, four_floats b) {
 #include "forest.c"
 #endif
 
-/* `space` has room for ROWS + 1 words of each word of the trees, and a byte of each column. */
+/* `space` has room for ROWS + 1 words of each word of the trees, and one of each feature. */
 int64_t score_forest(PARAMETERS) {
     CALL_WIDEST(score)
     return 0;
@@ -62,11 +62,16 @@ typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef union { float row[ROWS]; floats part[PARTS]; four_floats four[ROWS / 4]; } floats_of_rows;
 typedef union { int32_t row[ROWS]; ints part[PARTS]; } ints_of_rows;
 
-/* Whether all rows have the same bits there, as in what is known of the user and the hour. */
-INLINE int OWN(is_constant)(const float *first, int64_t num_rows, int64_t num_features) {
+/* `differs [num_features]` is 0 where all rows have the same bits, as in what is known of the user and the hour. Row by row, as they lie. */
+INLINE void OWN(compare_rows)(const float *first, int64_t num_rows, int64_t num_features, uint32_t *differs) {
+    __builtin_memset(differs, 0, sizeof *differs * num_features);
     for (int64_t i = 1; i < num_rows; i++)
-        if (__builtin_memcmp(first, first + i * num_features, sizeof *first)) return 0;
-    return 1;
+        for (int64_t feature = 0; feature < num_features; feature++) {
+            uint32_t one, other;
+            __builtin_memcpy(&one, first + feature, sizeof one);
+            __builtin_memcpy(&other, first + i * num_features + feature, sizeof other);
+            differs[feature] |= one ^ other;
+        }
 }
 
 /* One feature of the rows at `places`; returns the largest, NaN if `fill` is NaN and one is. */
@@ -102,12 +107,12 @@ TARGET static void OWN(score)(PARAMETERS) {
     const int32_t num_words = tree_words[num_trees];
     words *alive = space;
     uint32_t *common = (uint32_t *)space + (int64_t)num_words * ROWS; /* What the constant features leave, once for all rows. */
-    uint8_t *is_common = (uint8_t *)(common + num_words);
+    uint32_t *differs = common + num_words;
+    OWN(compare_rows)(features, num_rows, num_features, differs);
     __builtin_memset(common, 0xff, sizeof *common * num_words);
     for (int64_t i = 0; i < num_columns; i++) {
         const struct column *c = columns + i;
-        is_common[i] = (uint8_t)OWN(is_constant)(features + c->feature, num_rows, num_features);
-        if (!is_common[i]) continue;
+        if (differs[c->feature]) continue;
         float x = features[c->feature] == features[c->feature] ? features[c->feature] : c->fill;
         for (const struct split *s = splits + c->start; s < splits + c->end && !(s->threshold >= x); s++) common[s->word] &= s->mask;
     }
@@ -117,7 +122,7 @@ TARGET static void OWN(score)(PARAMETERS) {
         for (int64_t word = 0; word < num_words; word++)
             EACH_PART alive[word * PARTS + part] = common[word] - (words){0};
         for (const struct column *c = columns; c < columns + num_columns; c++) {
-            if (is_common[c - columns]) continue;
+            if (!differs[c->feature]) continue;
             floats_of_rows x;
             float largest = OWN(read_column)(features + c->feature, places, c->fill, &x);
             /* Thresholds ascend: at the first that no row exceeds, and at all after it, every row goes left. NaN exceeds all. So it does no harm
