@@ -221,7 +221,7 @@ def _planted(encoder: TowerEncoder, shop: ScaleShop) -> TrainedRetriever:
     """Towers as training begins with them, but for the items' embeddings and factors: each lies near its kind's."""
     from ml.retrieval.multitask import MultitaskModel
 
-    settings = RetrieverSettings()
+    settings = RetrieverSettings().for_catalogue(shop.num_items)  # as training has it
     model = MultitaskModel(encoder, settings)
     rng = np.random.default_rng((shop.seed, 3))
 
