@@ -22,7 +22,7 @@ def logged(bundle) -> RankedList:
 
 def listed(logged: RankedList, *places: tuple[int, float]) -> RankedList:
     """Items of the logged list, each with the score it has now."""
-    return replace(logged, items=tuple(replace(logged.items[place], score=score) for place, score in places))
+    return replace(logged, items=tuple(logged.items[place]._replace(score=score) for place, score in places))
 
 
 def judged(bundle, logged: RankedList, made_again: RankedList, monkeypatch) -> module.ParityReport:
