@@ -46,7 +46,7 @@ class SourceSettings(BaseModel):
         description="Pairs of items that share a word, at most: the words most items have are left out until they are no more.",
     )
     spectral_rank: int = Field(
-        512,
+        768,
         ge=1,
         le=1_024,
         description="Directions kept of the graph of users and items: numbers per item, two bytes each.",

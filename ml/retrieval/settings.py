@@ -26,7 +26,7 @@ class RetrieverSettings(BaseModel):
         64, ge=2, le=1024, description="Numbers of query and candidate vectors that are learned."
     )
     factor_dim: int = Field(
-        512,
+        768,
         ge=0,
         le=1024,
         description="Further numbers of those vectors that are not learned: factors of the matrix of who chose what. 0: none.",
@@ -44,7 +44,7 @@ class RetrieverSettings(BaseModel):
     factor_numbers: int = Field(
         32_000_000,
         ge=0,
-        description="Of all items together at most, four bytes each: a larger catalogue gets half as many factors, a quarter and so on; none "
+        description="Of all items together at most, four bytes each: a larger catalogue gets the largest power of two of factors that fits; none "
         "where that is fewer than 8. A small one never gets more than one for every eight items.",
     )
     tower_layers: tuple[int, ...] = Field((128,), description="Hidden widths of each tower.")
@@ -152,7 +152,8 @@ class RetrieverSettings(BaseModel):
         """The same, with as many factors as a catalogue of this size gets."""
         dim = self.factor_dim
         while dim and (dim * num_items > self.factor_numbers or dim * ITEMS_PER_DIRECTION > num_items):
-            dim = dim // 2 if dim // 2 >= FEWEST_FACTORS else 0
+            smaller = 1 << (dim - 1).bit_length() - 1  # the largest power of two below it
+            dim = smaller if smaller >= FEWEST_FACTORS else 0
         return self.model_copy(update={"factor_dim": dim})
 
     @property
