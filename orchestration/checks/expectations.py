@@ -127,12 +127,13 @@ def _expectation_suite(suite: Suite) -> Any:
 
 
 def _verdict(rule: Rule, outcome: Any, page: str) -> Verdict:
-    if outcome.exception_info.get("raised_exception") or not outcome.result:
+    seen: Mapping[str, Any] = outcome.result
+    failures = _failures(outcome.exception_info)
+    if failures or not seen:
         raise PlatformError(
             f"`{rule.name}` could not be evaluated. Expected: an answer of {rule.expectation}. "
-            f"Received: {outcome.exception_info}. See whether the table has the agreed columns."
+            f"Received: {'; '.join(failures) or 'nothing.'} See whether the table is there and has the agreed columns: materialise its asset."
         )
-    seen: Mapping[str, Any] = outcome.result
     return Verdict(
         rule=rule,
         holds=bool(outcome.success),
@@ -141,6 +142,13 @@ def _verdict(rule: Rule, outcome: Any, page: str) -> Verdict:
         examples=tuple(str(value) for value in seen.get("partial_unexpected_list", [])[:5]),
         page=page,
     )
+
+
+def _failures(told: Mapping[str, Any]) -> list[str]:
+    """First lines of what the warehouse answered instead: told at once, or of each metric by its name."""
+    of_each = [told] if "raised_exception" in told else [each for each in told.values() if isinstance(each, Mapping)]
+    messages = [str(each["exception_message"]) for each in of_each if each["raised_exception"]]
+    return list(dict.fromkeys(message.split("\n", 1)[0] for message in messages))
 
 
 def _observed(seen: Mapping[str, Any]) -> float:

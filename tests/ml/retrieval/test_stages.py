@@ -42,6 +42,12 @@ def test_a_catalogue_has_as_many_factors_as_its_size_bears(items: int, dim: int)
     assert settings.for_catalogue(items).factor_dim == dim
 
 
+@pytest.mark.parametrize(("items", "dim"), [(1_000, 48), (1_334, 32), (383, 32), (384, 48)])
+def test_a_number_of_factors_that_is_no_power_of_two_gives_way_to_one(items: int, dim: int) -> None:
+    settings = RetrieverSettings(factor_dim=48, factor_numbers=64_000)
+    assert settings.for_catalogue(items).factor_dim == dim
+
+
 STREAMING = shop.SETTINGS.model_copy(update={"epochs": 3, "events_in_memory": 0})
 
 

@@ -221,6 +221,14 @@ def test_a_rule_that_cannot_be_evaluated_is_an_error_and_no_verdict(clean: DbtHo
         expectations_of(clean).verdicts([suite])
 
 
+def test_a_rule_about_a_table_that_is_not_there_says_so_in_a_line(clean: DbtHome) -> None:
+    rule = Rule("whole", "ExpectTableRowCountToBeBetween", {"min_value": 1}, threshold=1, blocking=True)
+    suite = Suite("absent", ("raw", "absent"), "select * from raw.absent", (rule,))
+    with pytest.raises(PlatformError, match="with name absent does not exist") as raised:
+        expectations_of(clean).verdicts([suite])
+    assert "\n" not in str(raised.value)
+
+
 def test_both_dialects_ask_the_same() -> None:
     duckdb_suites, bigquery_suites = suites_for("duckdb"), suites_for("bigquery")
     assert [(suite.name, suite.asset, suite.rules) for suite in duckdb_suites] == [
