@@ -146,7 +146,7 @@ def _verdict(rule: Rule, outcome: Any, page: str) -> Verdict:
 
 def _failures(told: Mapping[str, Any]) -> list[str]:
     """First lines of what the warehouse answered instead: told at once, or of each metric by its name."""
-    of_each = [told] if "raised_exception" in told else [each for each in told.values() if isinstance(each, Mapping)]
+    of_each = [told] if "raised_exception" in told else told.values()
     messages = [str(each["exception_message"]) for each in of_each if each["raised_exception"]]
     return list(dict.fromkeys(message.split("\n", 1)[0] for message in messages))
 
