@@ -59,8 +59,8 @@ def damped(chosen: sparse.csr_array, *, users_added: float, items_added: float) 
 def leading(matrix: sparse.csr_array, count: int, *, seed: int) -> Floats:
     """Right singular directions of the largest singular values `[num_columns, count]`, zeros where the matrix has fewer.
 
-    Halko et al. 2011, "Finding structure with randomness", algorithm 4.4. Between two iterations the triangular factor of LU does as well as an orthogonal one and
-    is had for a third of the time; only the last must be orthogonal.
+    Halko et al. 2011, "Finding structure with randomness", algorithm 4.4. Between two iterations the lower factor of LU keeps directions apart as
+    well as an orthogonal one, for less work; only the last must be orthogonal.
     """
     found = min(count, *matrix.shape)
     looked_for = min(found + max(FEWEST_SPARE, found // SPARE_SHARE), *matrix.shape)
